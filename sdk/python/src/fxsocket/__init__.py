@@ -1,0 +1,114 @@
+"""FxSocket: MetaTrader 4 and 5 accounts from Python.
+
+```python
+from fxsocket import FxSocketClient
+
+client = FxSocketClient(api_key="...")
+order = client.orders.create(symbol="EURUSD", type="BUY", volume=0.1)
+print(order.price)
+```
+"""
+
+from fxsocket._async.client import AsyncFxSocketClient
+from fxsocket._call import KEEP
+from fxsocket._orders import OrderRequest
+from fxsocket._runtime import VERSION
+from fxsocket._sync.client import FxSocketClient
+from fxsocket.errors import (
+    ApiError,
+    AuthError,
+    ConfigError,
+    ConflictError,
+    ConnectError,
+    ConnectionLost,
+    FieldError,
+    ForbiddenError,
+    FxSocketError,
+    NotFoundError,
+    OrderOutcomeUnknown,
+    OrderRejected,
+    ProtocolError,
+    RateLimitError,
+    RequestTimeout,
+    ServerError,
+    StreamError,
+    TransportError,
+    ValidationError,
+)
+from fxsocket.events import (
+    ChannelGap,
+    Gap,
+    Heartbeat,
+    OrderUpdate,
+    Stale,
+    StreamErrorEvent,
+    StreamEvent,
+    Subscribed,
+    Tick,
+    Unknown,
+)
+from fxsocket.models import (
+    Account,
+    AccountSummary,
+    Candle,
+    CloseResult,
+    Deal,
+    Event,
+    Order,
+    Position,
+    Quote,
+    Symbol,
+)
+from fxsocket.pages import Candles, EventPage, Page
+
+__version__ = VERSION
+
+__all__ = [
+    "KEEP",
+    "Account",
+    "AccountSummary",
+    "ApiError",
+    "AsyncFxSocketClient",
+    "AuthError",
+    "Candle",
+    "Candles",
+    "ChannelGap",
+    "CloseResult",
+    "ConfigError",
+    "ConflictError",
+    "ConnectError",
+    "ConnectionLost",
+    "Deal",
+    "Event",
+    "EventPage",
+    "FieldError",
+    "ForbiddenError",
+    "FxSocketClient",
+    "FxSocketError",
+    "Gap",
+    "Heartbeat",
+    "NotFoundError",
+    "Order",
+    "OrderOutcomeUnknown",
+    "OrderRejected",
+    "OrderRequest",
+    "OrderUpdate",
+    "Page",
+    "Position",
+    "ProtocolError",
+    "Quote",
+    "RateLimitError",
+    "RequestTimeout",
+    "ServerError",
+    "Stale",
+    "StreamError",
+    "StreamErrorEvent",
+    "StreamEvent",
+    "Subscribed",
+    "Symbol",
+    "Tick",
+    "TransportError",
+    "Unknown",
+    "ValidationError",
+    "__version__",
+]

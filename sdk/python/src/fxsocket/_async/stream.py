@@ -1,0 +1,129 @@
+"""The stream for asyncio."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self, Unpack
+
+from fxsocket import _policy
+from fxsocket._async.outcome import AsyncOutcome
+from fxsocket._async.requester import AsyncRequester
+from fxsocket._orders import OrderRequest, order_body
+from fxsocket._stream.core import StreamCore
+from fxsocket._stream.supervisor import Patience
+from fxsocket.errors import FxSocketError
+from fxsocket.events import StreamEvent
+from fxsocket.models import Order
+
+
+class AsyncStream:
+    """Ticks and order updates as they happen; `async with client.stream() as stream`.
+
+    Iterating yields the classes of `fxsocket.events`. The stream reconnects for ever and
+    subscribes again by itself, and yields a Gap when account events were missed meanwhile.
+    Order updates come without being subscribed. Iterating raises StreamError when the server ends
+    the stream for good, such as for a revoked key.
+    """
+
+    def __init__(
+        self,
+        requester: AsyncRequester,
+        *,
+        auto_ack: bool = True,
+        queue_bytes: int = _policy.STREAM_QUEUE_BYTES,
+        patience: Patience | None = None,
+    ) -> None:
+        self._core = StreamCore(
+            requester.config,
+            sleep=requester.sleep,
+            draw=requester.draw,
+            auto_ack=auto_ack,
+            queue_bytes=queue_bytes,
+            patience=patience or Patience(),
+        )
+        self._outcome = AsyncOutcome(requester)
+        self._requester = requester
+        self._ready: deque[StreamEvent] = deque()
+
+    async def subscribe(
+        self,
+        symbols: Iterable[str] = (),
+        channels: Iterable[str] = ("ticks",),
+        *,
+        pace: bool = False,
+        account_id: str | None = None,
+    ) -> None:
+        """Subscribe now and after every reconnect; the server's answer comes as Subscribed.
+
+        With `pace` the account's clock stands still until each tick is acknowledged.
+        """
+        await self._core.subscribe(symbols, channels, pace, account_id)
+
+    async def unsubscribe(
+        self,
+        symbols: Iterable[str] = (),
+        channels: Iterable[str] = ("ticks",),
+        *,
+        account_id: str | None = None,
+    ) -> None:
+        """End a subscription; without symbols, every symbol of the channels."""
+        await self._core.unsubscribe(symbols, channels, account_id)
+
+    async def ack(self, n: int, *, account_id: str | None = None) -> None:
+        """Acknowledge paced tick `n`, so that the clock goes on."""
+        await self._core.ack(n, account_id)
+
+    async def ping(self, timeout: float = 10.0) -> float:
+        """Seconds that a message takes there and back; raises RequestTimeout or ConnectError."""
+        return await self._core.ping(timeout)
+
+    async def place_order(self, **order: Unpack[OrderRequest]) -> Order:
+        """Place an order over the stream's connection; fields and errors of `orders.create`.
+
+        It is sent once. If the connection breaks before the answer, the order is looked up by its
+        `client_order_id` over REST; OrderOutcomeUnknown when it cannot be found.
+        """
+        body = order_body(order, self._requester.new_id())
+        deadline = self._requester.deadline()
+        try:
+            return await self._core.place(body)
+        except FxSocketError as error:
+            if not error.maybe_executed:
+                raise
+            return await self._outcome.find(body["client_order_id"], deadline, error)
+
+    async def get(self, timeout: float | None = None) -> StreamEvent | None:
+        """The next event; None when none came within `timeout` seconds or the stream was closed."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await anext(self, None)
+        except TimeoutError:
+            return None
+
+    async def close(self) -> None:
+        """Close the connection and end the iteration; closing twice is fine."""
+        self._ready.clear()
+        await self._core.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        if not self._ready:
+            self._ready.extend(await self._core.batch())
+        if not self._ready:
+            raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def __aenter__(self) -> Self:
+        await self._core.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,34 @@
+# Made from _async/accounts.py by tools/make_sync.py; edit that file instead.
+"""Accounts: the figures of one, the list of all."""
+
+import builtins
+
+from fxsocket._call import Call, reader
+from fxsocket._sync.requester import Requester
+from fxsocket.models import Account, AccountSummary
+from fxsocket.pages import rows_reader
+
+_read_account = reader(Account)
+_read_accounts = rows_reader(AccountSummary)
+
+
+class AccountResource:
+    """`client.account`"""
+
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+
+    def get(self) -> Account:
+        """Balance, equity, margin and the rest of the account in use."""
+        return self._requester.send(Call("GET", "/account", _read_account))
+
+
+class AccountsResource:
+    """`client.accounts`"""
+
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+
+    def list(self) -> builtins.list[AccountSummary]:
+        """Every account that the key may use; give an `id` as the client's `account_id`."""
+        return self._requester.send(Call("GET", "/accounts", _read_accounts))

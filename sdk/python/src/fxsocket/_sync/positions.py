@@ -1,0 +1,59 @@
+# Made from _async/positions.py by tools/make_sync.py; edit that file instead.
+"""Positions: read, move the stops, close."""
+
+import builtins
+
+from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
+from fxsocket._sync.requester import Requester
+from fxsocket.models import CloseResult, Position
+from fxsocket.pages import rows_reader
+
+_read_position = reader(Position)
+_read_positions = rows_reader(Position)
+_read_close = reader(CloseResult)
+
+
+class PositionsResource:
+    """`client.positions`"""
+
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+
+    def list(self) -> builtins.list[Position]:
+        """Every open position of the account."""
+        return self._requester.send(Call("GET", "/positions", _read_positions))
+
+    def get(self, position_id: str) -> Position:
+        """Look a position up; raises NotFoundError."""
+        route = path("positions", position_id)
+        return self._requester.send(Call("GET", route, _read_position))
+
+    def modify(
+        self,
+        position_id: str,
+        *,
+        sl: float | Kept | None = KEEP,
+        tp: float | Kept | None = KEEP,
+        idempotency_key: str | None = None,
+    ) -> Position:
+        """Move the stops: what is left out stays, None removes it."""
+        body, route = changed({"sl": sl, "tp": tp}), path("positions", position_id)
+        call = Call("PATCH", route, _read_position, None, body, idempotency_key)
+        return self._requester.send(call)
+
+    def close(
+        self,
+        position_id: str,
+        *,
+        volume: float | None = None,
+        deviation: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> CloseResult:
+        """Close a position, or `volume` lots of it, within `deviation` points of the price.
+
+        Closing what is closed gives its result again, with `already` True.
+        """
+        params = given({"volume": volume, "deviation": deviation})
+        route = path("positions", position_id)
+        call = Call("DELETE", route, _read_close, params, None, idempotency_key)
+        return self._requester.send(call)

@@ -1,0 +1,211 @@
+"""The stream for blocking code: the asyncio one in a background thread."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from fxsocket import _policy, _runtime
+from fxsocket._orders import OrderRequest, order_body
+from fxsocket._stream.core import StreamCore
+from fxsocket._stream.link import CLOSE_TIMEOUT_S
+from fxsocket._stream.supervisor import Patience
+from fxsocket._sync.outcome import Outcome
+from fxsocket._sync.requester import Requester
+from fxsocket.errors import ConnectError, FxSocketError
+from fxsocket.events import StreamEvent
+from fxsocket.models import Order
+
+T = TypeVar("T")
+
+
+class Stream:
+    """Ticks and order updates as they happen; `with client.stream() as stream`.
+
+    Iterating yields the classes of `fxsocket.events`. The stream reconnects for ever and
+    subscribes again by itself, and yields a Gap when account events were missed meanwhile.
+    Order updates come without being subscribed. Iterating raises StreamError when the server ends
+    the stream for good, such as for a revoked key.
+    """
+
+    def __init__(
+        self,
+        requester: Requester,
+        *,
+        auto_ack: bool = True,
+        queue_bytes: int = _policy.STREAM_QUEUE_BYTES,
+        patience: Patience | None = None,
+        sleep: _runtime.AsyncSleep = _runtime.async_sleep,
+    ) -> None:
+        self._core = StreamCore(
+            requester.config,
+            sleep=sleep,
+            draw=requester.draw,
+            auto_ack=auto_ack,
+            queue_bytes=queue_bytes,
+            patience=patience or Patience(),
+        )
+        self._outcome = Outcome(requester)
+        self._requester = requester
+        self._ready: deque[StreamEvent] = deque()
+        self._pending: Future[list[StreamEvent]] | None = None
+        self._thread = _LoopThread()
+
+    def subscribe(
+        self,
+        symbols: Iterable[str] = (),
+        channels: Iterable[str] = ("ticks",),
+        *,
+        pace: bool = False,
+        account_id: str | None = None,
+    ) -> None:
+        """Subscribe now and after every reconnect; the server's answer comes as Subscribed.
+
+        With `pace` the account's clock stands still until each tick is acknowledged.
+        """
+        self._thread.run(self._core.subscribe(symbols, channels, pace, account_id))
+
+    def unsubscribe(
+        self,
+        symbols: Iterable[str] = (),
+        channels: Iterable[str] = ("ticks",),
+        *,
+        account_id: str | None = None,
+    ) -> None:
+        """End a subscription; without symbols, every symbol of the channels."""
+        self._thread.run(self._core.unsubscribe(symbols, channels, account_id))
+
+    def ack(self, n: int, *, account_id: str | None = None) -> None:
+        """Acknowledge paced tick `n`, so that the clock goes on."""
+        self._thread.run(self._core.ack(n, account_id))
+
+    def ping(self, timeout: float = 10.0) -> float:
+        """Seconds that a message takes there and back; raises RequestTimeout or ConnectError."""
+        return self._thread.run(self._core.ping(timeout))
+
+    def place_order(self, **order: Unpack[OrderRequest]) -> Order:
+        """Place an order over the stream's connection; fields and errors of `orders.create`.
+
+        It is sent once. If the connection breaks before the answer, the order is looked up by its
+        `client_order_id` over REST; OrderOutcomeUnknown when it cannot be found.
+        """
+        body = order_body(order, self._requester.new_id())
+        deadline = self._requester.deadline()
+        try:
+            return self._thread.run(self._core.place(body))
+        except FxSocketError as error:
+            if not error.maybe_executed:
+                raise
+            return self._outcome.find(body["client_order_id"], deadline, error)
+
+    def get(self, timeout: float | None = None) -> StreamEvent | None:
+        """The next event; None when none came within `timeout` seconds or the stream was closed."""
+        try:
+            self._fill(timeout)
+        except TimeoutError:
+            return None
+        return self._ready.popleft() if self._ready else None
+
+    def close(self) -> None:
+        """Close the connection and end the iteration; closing twice is fine."""
+        self._ready.clear()
+        self._thread.stop(self._core.close)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamEvent:
+        self._fill(None)
+        if not self._ready:
+            raise StopIteration
+        return self._ready.popleft()
+
+    def __enter__(self) -> Self:
+        self._thread.run(self._core.start())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _fill(self, timeout: float | None) -> None:
+        """Wait for events when none is ready.
+
+        An interrupted wait is taken up again by the next call: events that arrive in between are
+        not lost.
+        """
+        if self._ready or self._thread.stopped:
+            return
+        if self._pending is None:
+            self._pending = self._thread.submit(self._core.batch())
+        try:
+            self._ready.extend(self._pending.result(timeout))
+        except TimeoutError:
+            raise  # it still waits
+        except Exception:
+            self._pending = None
+            raise
+        self._pending = None
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, started on first use."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the thread; raises ConnectError when it was stopped."""
+        with self._lock:
+            if not self.stopped:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        coroutine.close()
+        raise ConnectError("the stream was closed, nothing was sent")
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the thread and wait for its result."""
+        future = self.submit(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # an interrupted caller no longer waits for it
+            raise
+
+    def stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `close`, let everything that waits come to its end, then end the thread."""
+        with self._lock:
+            stopped, self.stopped = self.stopped, True
+        if stopped or self._loop is None or self._thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_wind_up(close), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="fxsocket-stream", daemon=True
+            )
+            self._thread.start()
+        return self._loop
+
+
+async def _wind_up(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        _, stuck = await asyncio.wait(others, timeout=CLOSE_TIMEOUT_S)
+        for task in stuck:
+            task.cancel()

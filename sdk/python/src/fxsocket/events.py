@@ -1,0 +1,132 @@
+"""What a stream yields. Match on the class; prices as the symbol quotes them, times UTC."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from fxsocket.models import Order
+
+
+class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
+    """A new price; `n` numbers the ticks of a paced subscription."""
+
+    symbol: str
+    bid: float
+    ask: float
+    timestamp: datetime
+    account_id: str | None = None
+    last: float | None = None
+    volume: float | None = None
+    flags: int | None = None
+    n: int | None = None
+
+
+class OrderUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="order_update"):
+    """Something happened to an order: `event` says what, `order` is how it stands now.
+
+    `seq` is its place in the account's log of this `epoch`, `prev_seq` the one before it that this
+    connection was to see.
+    """
+
+    account_id: str
+    seq: int
+    prev_seq: int | None = None
+    epoch: str | int | None = None
+    event: str | None = None
+    order: Order
+
+
+class Subscribed(Struct, frozen=True, kw_only=True, tag_field="type", tag="subscribed"):
+    """The server took a subscription, also after each reconnect."""
+
+    id: str | None = None
+    channels: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    account_id: str | None = None
+
+
+class StreamErrorEvent(Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
+    """The server refused one frame (such as an unknown symbol); the stream goes on."""
+
+    code: str
+    detail: str = ""
+    id: str | None = None
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartbeat"):
+    """The server is there and had nothing to say."""
+
+    account_id: str | None = None
+
+
+class Stale(Struct, frozen=True, kw_only=True, tag_field="type", tag="stale"):
+    """Prices of a channel are old: the terminal behind them is silent or gone."""
+
+    account_id: str | None = None
+    channel: str | None = None
+    symbol: str | None = None
+
+
+class ChannelGap(
+    Struct, frozen=True, kw_only=True, tag_field="type", tag="gap", rename={"from_": "from"}
+):
+    """The server left out market data of a channel between `from_` and `to`."""
+
+    account_id: str | None = None
+    channel: str | None = None
+    symbol: str | None = None
+    from_: Any = None
+    to: Any = None
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """Account events were missed: those above `from_seq`, up to and including `to_seq`.
+
+    Read them with `client.events.list(after=gap.from_seq)`. With `epoch_changed` the log began anew
+    (the account was restored), so everything known of the account is to be read again.
+    """
+
+    account_id: str
+    from_seq: int
+    to_seq: int
+    epoch: str | int | None = None
+    epoch_changed: bool = False
+
+
+class Unknown(Struct, frozen=True, kw_only=True):
+    """A frame of a type that this SDK has no class for."""
+
+    type: str
+    raw: dict[str, Any]
+
+
+Frame: TypeAlias = (
+    Tick | OrderUpdate | Subscribed | StreamErrorEvent | Heartbeat | Stale | ChannelGap
+)
+StreamEvent: TypeAlias = Frame | Gap | Unknown
+
+_read_frame: Callable[[bytes], Frame] = msgspec.json.Decoder(Frame).decode
+_TEXT_LENGTH_MAX = 200
+
+
+def read_event(frame: bytes) -> StreamEvent:
+    """Read one frame; what is not understood comes as Unknown, never as an exception."""
+    try:
+        return _read_frame(frame)
+    except msgspec.MsgspecError:
+        raw = read_object(frame)
+        return Unknown(type=str(raw.get("type", "")), raw=raw)
+
+
+def read_object(frame: bytes) -> dict[str, Any]:
+    """Read a frame as a plain object; a frame that is none is kept as `text`."""
+    try:
+        value = msgspec.json.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    return {"text": frame[:_TEXT_LENGTH_MAX].decode("utf-8", "replace")}

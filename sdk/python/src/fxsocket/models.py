@@ -1,0 +1,286 @@
+"""What the API answers, as immutable records with the API's own names.
+
+Prices are in the symbol's quote currency, volumes in lots, money in the account's currency, times
+timezone-aware UTC datetimes. Fields that a newer server adds are ignored, and words it adds to an
+enum are kept as they are: the `Literal` names below list what version 1 knows.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+T = TypeVar("T")
+
+OrderType: TypeAlias = Literal[
+    "BUY",
+    "SELL",
+    "BUY_LIMIT",
+    "SELL_LIMIT",
+    "BUY_STOP",
+    "SELL_STOP",
+    "BUY_STOP_LIMIT",
+    "SELL_STOP_LIMIT",
+    "CLOSE_BY",
+]
+OrderStatus: TypeAlias = Literal[
+    "PENDING",
+    "PLACED",
+    "PARTIALLY_FILLED",
+    "FILLED",
+    "CANCELED",
+    "REJECTED",
+    "EXPIRED",
+    "UNKNOWN",
+]
+PositionStatus: TypeAlias = Literal["OPEN", "CLOSED"]
+TimeInForce: TypeAlias = Literal["GTC", "DAY", "SPECIFIED", "SPECIFIED_DAY"]
+ExecutionMode: TypeAlias = Literal["REQUEST", "INSTANT", "MARKET", "EXCHANGE"]
+DealEntry: TypeAlias = Literal["IN", "OUT", "INOUT", "OUT_BY"]
+AccountStatus: TypeAlias = Literal["connecting", "connected", "disconnected", "error"]
+Timeframe: TypeAlias = Literal[
+    "M1", "M2", "M3", "M4", "M5", "M6", "M10", "M12", "M15", "M20", "M30",
+    "H1", "H2", "H3", "H4", "H6", "H8", "H12", "D1", "W1", "MN1",
+]  # fmt: skip
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """An instruction to trade and what has become of it.
+
+    `price` is the volume-weighted fill price once anything filled, before that the requested price
+    or None. `status` is an OrderStatus: PENDING has no outcome yet, PLACED rests at the broker.
+    """
+
+    id: str
+    account_id: str
+    client_order_id: str | None = None
+    symbol: str
+    type: str
+    status: str
+    volume: float
+    filled_volume: float = 0.0
+    requested_price: float | None = None
+    price: float | None = None
+    stop_limit_price: float | None = None
+    sl: float | None = None
+    tp: float | None = None
+    deviation: int | None = None
+    filling: str | None = None
+    time_in_force: str | None = None
+    expires_at: datetime | None = None
+    magic: int | None = None
+    comment: str | None = None
+    ticket: int | None = None
+    position_id: str | None = None
+    retcode: int | None = None
+    retcode_name: str | None = None
+    reason: str | None = None
+    cancel_requested: bool = False
+    created_at: datetime
+    updated_at: datetime
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """An open or closed entry; `type` is BUY or SELL, `status` a PositionStatus."""
+
+    id: str
+    ticket: int | None = None
+    account_id: str
+    symbol: str
+    type: str
+    volume: float
+    open_price: float
+    current_price: float | None = None
+    sl: float | None = None
+    tp: float | None = None
+    swap: float = 0.0
+    profit: float = 0.0
+    commission: float = 0.0
+    magic: int | None = None
+    comment: str | None = None
+    opened_at: datetime
+    order_id: str | None = None
+    status: str
+
+
+class CloseResult(Struct, frozen=True, kw_only=True):
+    """What closing did; `already` is True when the position had been closed before."""
+
+    id: str
+    order_id: str | None = None
+    status: str
+    closed_volume: float
+    remaining_volume: float
+    close_price: float | None = None
+    profit: float | None = None
+    swap: float | None = None
+    commission: float | None = None
+    already: bool = False
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """Figures of one account; margin levels are percentages, None while nothing is open."""
+
+    id: str
+    name: str | None = None
+    platform: str
+    kind: str
+    broker: str | None = None
+    server: str | None = None
+    login: int | str | None = None
+    mode: str | None = None
+    margin_mode: str | None = None
+    currency: str
+    leverage: int
+    balance: float
+    credit: float
+    equity: float
+    profit: float
+    margin: float
+    free_margin: float
+    margin_level: float | None = None
+    stop_out_level: float | None = None
+    margin_call_level: float | None = None
+    trade_allowed: bool
+    status: str
+    server_time: datetime | None = None
+    server_utc_offset_s: int | None = None
+
+
+class AccountSummary(Struct, frozen=True, kw_only=True):
+    """One linked account in the list of accounts; `status` is an AccountStatus."""
+
+    id: str
+    name: str | None = None
+    broker: str | None = None
+    server: str | None = None
+    login: int | str | None = None
+    platform: str
+    kind: str
+    currency: str | None = None
+    leverage: int | None = None
+    status: str
+    error: str | None = None
+
+
+class Symbol(Struct, frozen=True, kw_only=True):
+    """The broker's rules for one symbol; levels are in points, volumes in lots."""
+
+    symbol: str
+    description: str | None = None
+    digits: int
+    point: float
+    contract_size: float
+    currency_base: str | None = None
+    currency_profit: str | None = None
+    currency_margin: str | None = None
+    tick_size: float
+    tick_value: float | None = None
+    volume_min: float
+    volume_max: float
+    volume_step: float
+    volume_limit: float | None = None
+    stops_level: int = 0
+    freeze_level: int = 0
+    execution_mode: str | None = None
+    filling_modes: tuple[str, ...] = ()
+    order_types: tuple[str, ...] = ()
+    trade_mode: str | None = None
+    calc_mode: str | None = None
+    margin_initial: float | None = None
+    margin_hedged: float | None = None
+    swap_mode: str | None = None
+    swap_long: float | None = None
+    swap_short: float | None = None
+    swap_triple_day: str | int | None = None
+    spread: float | None = None
+    spread_floating: bool | None = None
+    bid: float | None = None
+    ask: float | None = None
+    sessions: dict[str, Any] | None = None
+    market_open: bool | None = None
+    next_open: datetime | None = None
+    next_close: datetime | None = None
+
+
+class Quote(Struct, frozen=True, kw_only=True):
+    """The latest price of a symbol; `age_ms` says how old it is, `stale` that it is too old."""
+
+    symbol: str
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    volume: float | None = None
+    timestamp: datetime | None = None
+    spread: float | None = None
+    age_ms: float | None = None
+    market_open: bool | None = None
+    stale: bool = False
+
+
+class Candle(Struct, frozen=True):
+    """One candle; `time` is its opening time, `spread` is in points."""
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    tick_volume: float
+    real_volume: float | None = None
+    spread: float | None = None
+
+
+class Deal(Struct, frozen=True, kw_only=True):
+    """An execution or a balance operation; `entry` is a DealEntry, None for balance operations."""
+
+    id: str
+    ticket: int | None = None
+    order_id: str | None = None
+    position_id: str | None = None
+    symbol: str | None = None
+    type: str
+    entry: str | None = None
+    volume: float | None = None
+    price: float | None = None
+    profit: float
+    swap: float = 0.0
+    commission: float = 0.0
+    fee: float = 0.0
+    magic: int | None = None
+    comment: str | None = None
+    reason: str | None = None
+    time: datetime
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One line of an account's log; `raw` holds every field of it, `order` and so on the parts."""
+
+    seq: int
+    type: str
+    time: datetime
+    raw: dict[str, Any]
+
+    @property
+    def order(self) -> Order | None:
+        """The order that the event is about, if it carries one."""
+        return lenient(Order, self.raw.get("order"))
+
+    @property
+    def deal(self) -> Deal | None:
+        """The deal that the event is about, if it carries one."""
+        return lenient(Deal, self.raw.get("deal"))
+
+    @property
+    def position(self) -> Position | None:
+        """The position that the event is about, if it carries one."""
+        return lenient(Position, self.raw.get("position"))
+
+
+def lenient(kind: type[T], value: Any) -> T | None:
+    """Read a part that may be missing, or be a mere id; None when it is no `kind`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None

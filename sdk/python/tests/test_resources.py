@@ -1,0 +1,222 @@
+"""Every other resource: what is sent, and what is made of the answer."""
+
+import sys
+import types
+from datetime import UTC, datetime
+
+import pytest
+
+from fxsocket import (
+    Account,
+    AccountSummary,
+    Candles,
+    ConfigError,
+    ConnectionLost,
+    ProtocolError,
+    errors,
+)
+
+POSITION = {
+    "id": "pos_1", "ticket": 7, "account_id": "acc_1", "symbol": "EURUSD", "type": "BUY",
+    "volume": 0.1, "open_price": 1.0834, "current_price": 1.0835, "sl": None, "tp": 1.095,
+    "swap": 0, "profit": 1, "commission": -0.7, "magic": 0, "comment": "",
+    "opened_at": "2026-11-22T10:00:00.000Z", "order_id": "ord_1", "status": "OPEN",
+}  # fmt: skip
+CLOSED = {
+    "id": "pos_1", "order_id": "ord_2", "status": "CLOSED", "closed_volume": 0.1,
+    "remaining_volume": 0, "close_price": 1.0835, "profit": 1, "swap": 0, "commission": 0,
+    "already": True,
+}  # fmt: skip
+ACCOUNT = {
+    "id": "acc_1", "name": "Demo", "platform": "MT5", "kind": "SIM", "broker": "Sim", "server": "S",
+    "login": 1000, "mode": "DEMO", "margin_mode": "HEDGING", "currency": "USD", "leverage": 100,
+    "balance": 10000, "credit": 0, "equity": 10001.5, "profit": 1.5, "margin": 108.34,
+    "free_margin": 9893.16, "margin_level": 9231.6, "stop_out_level": 50, "margin_call_level": 100,
+    "trade_allowed": True, "status": "connected", "server_time": "2026-11-22T12:00:00.000",
+    "server_utc_offset_s": 7200,
+}  # fmt: skip
+SYMBOL = {
+    "symbol": "EURUSD", "description": "Euro", "digits": 5, "point": 1e-05, "contract_size": 100000,
+    "currency_base": "EUR", "currency_profit": "USD", "currency_margin": "EUR", "tick_size": 1e-05,
+    "tick_value": 1, "volume_min": 0.01, "volume_max": 500, "volume_step": 0.01, "volume_limit": 0,
+    "stops_level": 0, "freeze_level": 0, "execution_mode": "MARKET", "filling_modes": ["IOC"],
+    "order_types": ["BUY"], "trade_mode": "FULL", "calc_mode": "FOREX", "margin_initial": 0,
+    "margin_hedged": 50000, "swap_mode": "POINTS", "swap_long": -7.1, "swap_short": 2,
+    "swap_triple_day": "WEDNESDAY", "spread": 3, "spread_floating": True, "bid": 1.0834,
+    "ask": 1.08343, "sessions": {"trade": [], "quote": []}, "market_open": True, "next_open": None,
+    "next_close": "2026-11-27T22:00:00.000Z",
+}  # fmt: skip
+QUOTE = {
+    "symbol": "EURUSD", "bid": 1.0834, "ask": 1.08343, "last": None, "volume": None,
+    "timestamp": "2026-11-22T10:00:00.250Z", "spread": 3, "age_ms": 12, "market_open": True,
+    "stale": False,
+}  # fmt: skip
+CANDLE = {
+    "time": "2026-11-22T10:00:00.000Z", "open": 1, "high": 1.2, "low": 0.9, "close": 1.1,
+    "tick_volume": 40, "real_volume": 0, "spread": 3,
+}  # fmt: skip
+DEAL = {
+    "id": "deal_1", "ticket": 9, "order_id": None, "position_id": None, "symbol": None,
+    "type": "BALANCE", "entry": None, "volume": 0, "price": None, "profit": 10000, "swap": 0,
+    "commission": 0, "fee": 0, "magic": 0, "comment": "", "reason": None,
+    "time": "2026-11-22T10:00:00.000Z",
+}  # fmt: skip
+
+
+def test_positions(rest, reply):
+    rest.answers(reply([POSITION]), reply(POSITION))
+    (position,) = rest.call(lambda c: c.positions.list())
+    assert position == rest.call(lambda c: c.positions.get("pos_1"))
+    assert (position.profit, position.sl, position.opened_at.tzinfo) == (1.0, None, UTC)
+    assert rest.sent == ["GET /v1/positions", "GET /v1/positions/pos_1"]
+
+
+def test_moving_the_stops(rest, reply):
+    rest.answers(reply(POSITION))
+    rest.call(lambda c: c.positions.modify("pos_1", sl=None))
+    assert (rest.sent, rest.bodies()) == (["PATCH /v1/positions/pos_1"], [{"sl": None}])
+    assert rest.header("Idempotency-Key") == ["id1"]
+
+
+def test_closing_a_position(rest, reply):
+    rest.answers(reply(CLOSED), reply(CLOSED))
+    assert rest.call(lambda c: c.positions.close("pos_1")).already is True
+    rest.call(lambda c: c.positions.close("pos_1", volume=0.05, deviation=3))
+    assert rest.sent == [
+        "DELETE /v1/positions/pos_1",
+        "DELETE /v1/positions/pos_1?volume=0.05&deviation=3",
+    ]
+    assert rest.header("Idempotency-Key") == ["id1", "id2"]
+
+
+def test_account(rest, reply):
+    rest.answers(reply(ACCOUNT), reply([ACCOUNT | {"error": None}]))
+    account = rest.call(lambda c: c.account.get(), account_id="acc_1")
+    assert isinstance(account, Account)
+    assert (account.equity, account.server_utc_offset_s) == (10001.5, 7200)
+    (summary,) = rest.call(lambda c: c.accounts.list())
+    assert isinstance(summary, AccountSummary)
+    assert rest.sent == ["GET /v1/account", "GET /v1/accounts"]
+    assert rest.header("X-Account-Id") == ["acc_1", None]
+
+
+def test_symbols(rest, reply):
+    rest.answers(reply([SYMBOL]), reply(SYMBOL))
+    (symbol,) = rest.call(lambda c: c.symbols.list(group="*USD*", visible=True))
+    assert symbol == rest.call(lambda c: c.symbols.get("US/30#"))
+    assert (symbol.point, symbol.filling_modes) == (1e-05, ("IOC",))
+    assert rest.sent == ["GET /v1/symbols?group=%2AUSD%2A&visible=true", "GET /v1/symbols/US%2F30%23"]
+
+
+@pytest.mark.parametrize("whole", [lambda rows: rows, lambda rows: {"data": rows}])
+def test_quotes(rest, reply, whole):
+    rest.answers(reply(QUOTE), reply(whole([QUOTE, QUOTE | {"symbol": "GBPUSD"}])))
+    assert rest.call(lambda c: c.quotes.get("EURUSD")).spread == 3
+    quotes = rest.call(lambda c: c.quotes.list(["EURUSD", "GBPUSD"]))
+    assert [quote.symbol for quote in quotes] == ["EURUSD", "GBPUSD"]
+    assert rest.sent == ["GET /v1/quotes/EURUSD", "GET /v1/quotes?symbols=EURUSD%2CGBPUSD"]
+
+
+def test_candles(rest, reply):
+    later = CANDLE | {"time": "2026-11-22T11:00:00.000Z"}
+    rest.answers(reply({"data": [CANDLE], "next_cursor": "c2", "complete": False}))
+    page = rest.call(lambda c: c.candles.list("USDJPY", "H1", "2026-01-01", None, 1))
+    assert isinstance(page, Candles)
+    assert (page.complete, page[0].close, page.next_cursor) == (False, 1.1, "c2")
+    rest.answers(
+        reply({"data": [CANDLE], "next_cursor": "c2"}), reply({"data": [later], "next_cursor": None})
+    )
+    candles = rest.call(lambda c: c.candles.iter("USDJPY", "H1", limit=1))
+    assert [candle.time.hour for candle in candles] == [10, 11]
+    assert rest.sent == [
+        "GET /v1/candles?symbol=USDJPY&timeframe=H1&from=2026-01-01&limit=1",
+        "GET /v1/candles?symbol=USDJPY&timeframe=H1&limit=1",
+        "GET /v1/candles?symbol=USDJPY&timeframe=H1&limit=1&cursor=c2",
+    ]
+
+
+def test_candles_as_columns_and_as_a_frame(rest, reply, monkeypatch):
+    rest.answers(reply({"data": [CANDLE, CANDLE], "next_cursor": None}))
+    page = rest.call(lambda c: c.candles.list("USDJPY", "H1"))
+    columns = page.columns()
+    assert columns["time"] == [datetime(2026, 11, 22, 10, tzinfo=UTC)] * 2
+    assert columns["close"] == [1.1, 1.1]
+    assert list(columns) == list(CANDLE)
+
+    class Frame:
+        def __init__(self, data):
+            self.data = data
+
+        def set_index(self, name):
+            return (name, self.data)
+
+    fake = types.ModuleType("pandas")
+    fake.DataFrame = Frame
+    monkeypatch.setitem(sys.modules, "pandas", fake)
+    assert page.to_pandas() == ("time", columns)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ConfigError, match=r"fxsocket\[pandas\]"):
+        page.to_pandas()
+
+
+def test_deals(rest, reply):
+    rest.answers(reply({"data": [DEAL], "next_cursor": "c2"}))
+    (deal,) = rest.call(lambda c: c.deals.list(symbol="EURUSD", magic=7, limit=1))
+    assert (deal.type, deal.profit, deal.entry) == ("BALANCE", 10000.0, None)
+    rest.answers(
+        reply({"data": [DEAL], "next_cursor": "c2"}),
+        reply({"data": [DEAL | {"id": "deal_2"}], "next_cursor": None}),
+    )
+    deals = rest.call(lambda c: c.deals.iter(from_="2026-01-01", to="2026-02-01"))
+    assert [deal.id for deal in deals] == ["deal_1", "deal_2"]
+    assert rest.sent == [
+        "GET /v1/history/deals?symbol=EURUSD&magic=7&limit=1",
+        "GET /v1/history/deals?from=2026-01-01&to=2026-02-01",
+        "GET /v1/history/deals?from=2026-01-01&to=2026-02-01&cursor=c2",
+    ]
+
+
+def test_events(rest, reply, order_row):
+    rows = [
+        {"seq": 8, "type": "order.filled", "time": "2026-11-22T10:00:00.000Z", "order": order_row()},
+        {"seq": 9, "type": "deal.added", "time": "2026-11-22T10:00:00.000Z", "deal": DEAL},
+        {"seq": 10, "type": "position.open", "time": "2026-11-22T10:00:00.001Z",
+         "position": POSITION, "deal": "deal_1"},
+    ]  # fmt: skip
+    rest.answers(reply({"epoch": "e1", "head": 10, "data": rows, "next_cursor": None}))
+    page = rest.call(lambda c: c.events.list(after=7, epoch="e1", limit=5, wait_ms=20_000))
+    filled, added, opened = page
+    assert (page.epoch, page.head, filled.seq) == ("e1", 10, 8)
+    assert filled.order.price == 1.0834
+    assert (added.deal.id, added.order) == ("deal_1", None)
+    assert (opened.position.id, opened.deal, opened.raw["deal"]) == ("pos_1", None, "deal_1")
+    assert opened.time == datetime(2026, 11, 22, 10, 0, 0, 1000, UTC)
+    assert rest.sent == ["GET /v1/events?after=7&epoch=e1&limit=5&wait_ms=20000"]
+    # The wait is added to the attempt's patience, else every quiet wait would be a timeout.
+    assert rest.header("X-Request-Timeout-Ms") == ["30000"]
+
+
+def test_set_price(rest, reply):
+    rest.answers(reply(QUOTE))
+    assert rest.call(lambda c: c.sim.set_price("EURUSD", 1.0834, 1.08343)).bid == 1.0834
+    assert rest.sent == ["POST /v1/sim/price"]
+    assert rest.bodies() == [{"symbol": "EURUSD", "bid": 1.0834, "ask": 1.08343}]
+
+
+def test_a_path_without_a_method_of_its_own(rest, reply):
+    rest.answers(ConnectionLost("x"), reply({"win_rate": 0.5}), reply({"ok": True}))
+    stats = rest.call(lambda c: c.request("get", "/stats", params={"group_by": "magic"}))
+    assert stats == {"win_rate": 0.5}
+    rest.call(lambda c: c.request("POST", "/accounts/acc_1/halt", body={"reason": "news"}))
+    assert rest.sent[1:] == ["GET /v1/stats?group_by=magic", "POST /v1/accounts/acc_1/halt"]
+    assert rest.bodies()[2] == {"reason": "news"}
+    assert rest.header("Idempotency-Key") == [None, None, "id1"]
+
+
+@pytest.mark.parametrize("body", [{"id": "pos_1"}, [], {"data": 1}])
+def test_an_answer_of_another_shape_is_named(rest, reply, body):
+    rest.answers(reply(body, X_Request_Id="req_9"))
+    error = rest.fails(ProtocolError, lambda c: c.positions.get("pos_1"))
+    assert "GET /positions/pos_1" in str(error)
+    assert "req_9" in str(error)
+    assert isinstance(error, errors.TransportError)

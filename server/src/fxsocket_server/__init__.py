@@ -1,0 +1,1 @@
+"""FxSocket server: MetaTrader accounts behind one REST API and one real-time stream."""

@@ -1,0 +1,1 @@
+"""REST: the only part that knows HTTP."""

@@ -1,0 +1,27 @@
+"""What the endpoints are given, instead of globals."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from fxsocket_server.core.clock import Clock
+from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.gateway import Gateway
+from fxsocket_server.security.keys import Keyring
+from fxsocket_server.security.rate_limit import RateLimiter
+
+
+class Context(Struct, kw_only=True):
+    """The server's parts as endpoints and middleware see them."""
+
+    gateway: Gateway
+    keyring: Keyring
+    clock: Clock
+    ids: IdFactory
+    requests: RateLimiter
+    risk_reducing: RateLimiter
+    version: str
+    spec_folder: Path
+    is_ready: Callable[[], str | None]
+    log: Callable[..., None]

@@ -1,0 +1,250 @@
+"""The front of every request: id, surface, key, limits, body, and problems as answers.
+
+A plain ASGI layer around the router: one pass, no framework middleware, so that an order pays for
+it only once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from math import ceil
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fxsocket_server.api.context import Context
+from fxsocket_server.core import limits
+from fxsocket_server.core.codec import encode
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.views import problem_view
+from fxsocket_server.security.keys import bearer
+from fxsocket_server.security.rate_limit import RateLimiter, Verdict
+
+Headers = list[tuple[bytes, bytes]]
+
+_STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+
+
+class Front:
+    """ASGI app: admits a request to the API's router, or answers why not."""
+
+    def __init__(self, router: ASGIApp, open_paths: frozenset[str], context: Context) -> None:
+        self._router = router
+        self._open_paths = open_paths
+        self._context = context
+        self._policies = {
+            id(limiter): f'"{name}";q={limiter.burst};w={ceil(limiter.burst / limiter.per_s)}'
+            for name, limiter in (
+                ("requests", context.requests),
+                ("risk-reducing", context.risk_reducing),
+            )
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        if scope["type"] != "http":
+            await _refuse_other(scope, send)
+            return
+        request_id = self._context.ids.make("req_")
+        headers: Headers = [(b"x-request-id", request_id.encode())]
+        scope["fxs.request_id"] = request_id
+        scope["fxs.context"] = self._context
+        scope["app"] = self
+        sent = _Sent(send, headers)
+        try:
+            self._admit(scope, headers)
+            receive = await self._with_body(scope, receive)
+            await self._router(scope, receive, sent)
+        except Problem as problem:
+            await self._answer(sent, problem, request_id, headers)
+        except HTTPException as error:
+            await self._answer(sent, _http_problem(error, scope), request_id, headers)
+        # tidy: broad-except because a client must get a problem, never a torn connection
+        except Exception as error:
+            self._context.log("request failed", request_id=request_id, exc_info=error)
+            if sent.started:
+                raise
+            await self._answer(sent, _unexpected(request_id), request_id, headers)
+
+    # --- admission ---------------------------------------------------------------------------
+
+    def _admit(self, scope: Scope, headers: Headers) -> None:
+        """Authenticate, then count the request against its bucket."""
+        if scope["path"] in self._open_paths:
+            headers += self._limit_headers(self._context.requests, None)
+            return
+        authorization, foreign = _credentials(scope["headers"])
+        if foreign and authorization is None:
+            raise Problem(
+                "unauthorized",
+                "X-API-Key belongs to a surface that this server does not offer yet; "
+                "send Authorization: Bearer YOUR_KEY",
+            )
+        try:
+            principal = self._context.keyring.authenticate(bearer(authorization))
+        except Problem:
+            headers += self._limit_headers(self._context.requests, None)
+            raise
+        scope["fxs.principal"] = principal
+        limiter = self._limiter(scope)
+        verdict = limiter.take(principal.key_id, self._context.clock.monotonic_ms())
+        headers += self._limit_headers(limiter, verdict)
+        if not verdict.allowed:
+            raise Problem(
+                "rate_limited",
+                f"more than {limiter.per_s:g} requests a second",
+                retry_after_s=ceil(verdict.reset_s),
+            )
+
+    def _limiter(self, scope: Scope) -> RateLimiter:
+        # Closing and cancelling must get through when opening is throttled.
+        context = self._context
+        return context.risk_reducing if scope["method"] == "DELETE" else context.requests
+
+    def _limit_headers(self, limiter: RateLimiter, verdict: Verdict | None) -> Headers:
+        remaining = limiter.burst if verdict is None else verdict.remaining
+        reset = 0 if verdict is None else ceil(verdict.reset_s)
+        left, wait = b"%d" % remaining, b"%d" % reset
+        name = b'"risk-reducing"' if limiter is self._context.risk_reducing else b'"requests"'
+        return [
+            (b"ratelimit-policy", self._policies[id(limiter)].encode()),
+            (b"ratelimit", name + b";r=" + left + b";t=" + wait),
+            (b"x-ratelimit-limit", b"%d" % limiter.burst),
+            (b"x-ratelimit-remaining", left),
+            (b"x-ratelimit-reset", wait),
+        ]
+
+    # --- bodies ------------------------------------------------------------------------------
+
+    async def _with_body(self, scope: Scope, receive: Receive) -> Receive:
+        """Read the body whole within its bounds, so that endpoints never wait for a sender."""
+        if scope["method"] not in _BODY_METHODS:
+            return receive
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body = message.get("body", b"")
+            if len(body) <= limits.BODY_BYTES:
+                return _replay(message)
+            raise _too_large()
+        try:
+            async with asyncio.timeout(limits.BODY_READ_MS / 1000):
+                body = await _read_rest(message, receive)
+        except TimeoutError:
+            raise Problem(
+                "request_timeout", f"the body did not arrive within {limits.BODY_READ_MS} ms"
+            ) from None
+        return _replay({"type": "http.request", "body": body, "more_body": False})
+
+    # --- problems ----------------------------------------------------------------------------
+
+    async def _answer(
+        self, send: "_Sent", problem: Problem, request_id: str, headers: Headers
+    ) -> None:
+        body = encode(problem_view(problem, request_id))
+        if len(headers) == 1:
+            headers += self._limit_headers(self._context.requests, None)
+        own: Headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        if problem.kind.status == 401:
+            own.append((b"www-authenticate", b"Bearer"))
+        if problem.retry_after_s is not None:
+            own.append((b"retry-after", b"%d" % problem.retry_after_s))
+        if isinstance(problem, _MethodProblem):
+            own.append((b"allow", problem.allow.encode()))
+        await send({"type": "http.response.start", "status": problem.kind.status, "headers": own})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _Sent:
+    """Adds the front's headers to the answer and remembers that it began."""
+
+    __slots__ = ("_headers", "_send", "started")
+
+    def __init__(self, send: Send, headers: Headers) -> None:
+        self._send = send
+        self._headers = headers
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = [*message["headers"], *self._headers]
+        await self._send(message)
+
+
+class _MethodProblem(Problem):
+    """405, with the methods that the path has."""
+
+    def __init__(self, method: str, allow: str) -> None:
+        super().__init__("method_not_allowed", f"{method} is not offered here; use {allow}")
+        self.allow = allow
+
+
+def _http_problem(error: HTTPException, scope: Scope) -> Problem:
+    if error.status_code == 405:
+        return _MethodProblem(scope["method"], (error.headers or {}).get("Allow", ""))
+    path = scope["path"][:128]
+    code = _STATUS_CODES.get(error.status_code, "bad_request")
+    if code == "not_found":
+        return Problem(code, f"no such path {path!r}; /docs lists them all")
+    return Problem(code, str(error.detail))
+
+
+def _unexpected(request_id: str) -> Problem:
+    return Problem(
+        "unavailable",
+        f"the server failed on this request ({request_id}); if it was a trade command, send it "
+        "again with the same key or look it up before you send another",
+        retry_after_s=1,
+    )
+
+
+def _too_large() -> Problem:
+    return Problem(
+        "payload_too_large", f"a body may hold {limits.BODY_BYTES} bytes; send a smaller one"
+    )
+
+
+def _credentials(headers: Headers) -> tuple[str | None, bool]:
+    """The Authorization header, and whether the hosted product's X-API-Key is there."""
+    authorization, foreign = None, False
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = value.decode("latin-1")
+        elif name == b"x-api-key":
+            foreign = True
+    return authorization, foreign
+
+
+async def _read_rest(first: Message, receive: Receive) -> bytes:
+    """The rest of a body; past the limit it is read and dropped so that the sender hears why."""
+    parts, size, message = [], 0, first
+    while True:  # bounded by BODY_DRAIN_BYTES and BODY_READ_MS
+        if message["type"] == "http.disconnect":
+            raise Problem("bad_request", "the connection ended before the body did")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= limits.BODY_BYTES:
+            parts.append(chunk)
+        if size > limits.BODY_DRAIN_BYTES or not message.get("more_body", False):
+            break
+        message = await receive()
+    if size > limits.BODY_BYTES:
+        raise _too_large()
+    return b"".join(parts)
+
+
+def _replay(message: Message) -> Callable[[], Awaitable[Any]]:
+    async def receive() -> Message:
+        return message
+
+    return receive
+
+
+async def _refuse_other(scope: Scope, send: Send) -> None:
+    """WebSockets have a port of their own; lifespan is handled outside."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": "the stream has its port"})

@@ -1,0 +1,131 @@
+"""What every endpoint needs of a request: who asks, for which account, with which parameters."""
+
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fxsocket_server.api.context import Context
+from fxsocket_server.core.codec import convert, decode_object, encode
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.gateway import LinkedAccount, Sender
+from fxsocket_server.gateway.lane import Answer, Lane
+from fxsocket_server.security.principal import Principal, Scope
+
+T = TypeVar("T")
+
+
+def context_of(request: Request) -> Context:
+    """The parts of the server that endpoints use."""
+    context: Context = request.scope["fxs.context"]
+    return context
+
+
+def principal_of(request: Request, scope: Scope) -> Principal:
+    """Who asks; raises `forbidden` without the scope."""
+    principal: Principal = request.scope["fxs.principal"]
+    principal.require(scope)
+    return principal
+
+
+def _account_id(request: Request) -> str | None:
+    header = request.headers.get("x-account-id")
+    parameter = request.query_params.get("account_id")
+    if header and parameter and header != parameter:
+        raise Problem(
+            "validation_error",
+            "X-Account-Id and ?account_id= name different accounts; send one",
+            pointer="?account_id",
+        )
+    return header or parameter
+
+
+def lane_of(request: Request, scope: Scope) -> Lane:
+    """The lane of the account that the request means."""
+    return context_of(request).gateway.lane(principal_of(request, scope), _account_id(request))
+
+
+def account_of(request: Request, scope: Scope) -> LinkedAccount:
+    """The account that the request means, connected or not."""
+    return context_of(request).gateway.choose(principal_of(request, scope), _account_id(request))
+
+
+async def body_of(request: Request, into: type[T]) -> T:
+    """The JSON body as a Struct; raises 400, 413, 415 or 422."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.lower() not in ("application/json", ""):
+        raise Problem("unsupported_media_type", f"send application/json, not {kind[:64]}")
+    return convert(decode_object(await request.body()), into)
+
+
+def sender_of(request: Request) -> Sender:
+    """Key, patience and id of a trade command."""
+    timeout = request.headers.get("x-request-timeout-ms")
+    return Sender(
+        request_id=request.scope["fxs.request_id"],
+        key=request.headers.get("idempotency-key"),
+        timeout_ms=None if timeout is None else number_of("X-Request-Timeout-Ms", timeout),
+    )
+
+
+def number_of(name: str, text: str) -> float:
+    """A finite number of a header or query string; raises `validation_error`."""
+    try:
+        value = msgspec.convert(text, float, strict=False)
+    except msgspec.ValidationError:
+        value = float("nan")
+    if not -1e18 < value < 1e18:
+        raise Problem("validation_error", f"{name} must be a number", pointer=name)
+    return value
+
+
+def check_parameters(request: Request, known: frozenset[str]) -> None:
+    """Refuse query parameters that the operation does not have: a typo must not widen a query."""
+    for name in request.query_params:
+        if name not in known and name != "account_id":
+            choices = ", ".join(sorted(known)) or "none"
+            raise Problem(
+                "validation_error",
+                f"unknown parameter {name[:64]!r}; known are: {choices}",
+                pointer="?" + name[:64],
+            )
+
+
+def text_parameter(request: Request, name: str) -> str | None:
+    """A query parameter, None when absent or empty."""
+    return request.query_params.get(name) or None
+
+
+def integer_parameter(request: Request, name: str) -> int | None:
+    """A whole number of the query string; raises `validation_error`."""
+    text = text_parameter(request, name)
+    if text is None:
+        return None
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise Problem("validation_error", f"{name} must be a whole number", pointer="?" + name)
+    return int(text)
+
+
+def number_parameter(request: Request, name: str) -> float | None:
+    """A number of the query string; raises `validation_error`."""
+    text = text_parameter(request, name)
+    return None if text is None else number_of("?" + name, text)
+
+
+def json_response(value: object) -> Response:
+    """A 200 with a JSON body."""
+    return Response(encode(value), media_type="application/json")
+
+
+def raw_response(body: bytes) -> Response:
+    """A 200 whose body is JSON already."""
+    return Response(body, media_type="application/json")
+
+
+def answer_response(answer: Answer) -> Response:
+    """What a trade command is answered; refusals are problems."""
+    kind = "application/json" if answer.status < 400 else "application/problem+json"
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
+    return Response(answer.body, answer.status, headers, media_type=kind)

@@ -1,0 +1,113 @@
+"""/v1/account, /v1/accounts, /v1/history/deals, /v1/events, /v1/sim/price."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fxsocket_server.api.request import (
+    account_of,
+    body_of,
+    check_parameters,
+    context_of,
+    integer_parameter,
+    json_response,
+    lane_of,
+    principal_of,
+    raw_response,
+    text_parameter,
+)
+from fxsocket_server.api.rest.orders import history_query
+from fxsocket_server.core import limits
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.market_views import account_summary, account_view, quote_view
+from fxsocket_server.gateway.queries import (
+    events_body,
+    list_deals,
+    page_limit,
+    wait_for_events,
+)
+from fxsocket_server.gateway.requests import PriceRequest, check_price, known_symbol
+from fxsocket_server.security.principal import Scope
+
+_DEALS = frozenset(("symbol", "magic", "from", "to", "limit", "cursor"))
+_EVENTS = frozenset(("after", "epoch", "limit", "wait_ms"))
+
+
+async def get_account(request: Request) -> Response:
+    """GET /account."""
+    linked = account_of(request, Scope.READ)
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, frozenset())
+    view = account_view(linked.account, linked.status, lane.connector, lane.connector.figures())
+    await lane.settled()
+    return json_response(view)
+
+
+async def list_accounts(request: Request) -> Response:
+    """GET /accounts."""
+    principal = principal_of(request, Scope.READ)
+    check_parameters(request, frozenset())
+    visible = context_of(request).gateway.visible(principal)
+    default = principal.default_account_id or (visible[0].account.id if len(visible) == 1 else None)
+    rows = [
+        account_summary(
+            linked.account, linked.status, linked.error, is_default=linked.account.id == default
+        )
+        for linked in visible
+    ]
+    return json_response(rows)
+
+
+async def list_history_deals(request: Request) -> Response:
+    """GET /history/deals."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, _DEALS)
+    query = history_query(request, lane)
+    await lane.settled()
+    return json_response(list_deals(lane, query))
+
+
+async def list_events(request: Request) -> Response:
+    """GET /events, waiting up to `wait_ms` for the first one."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, _EVENTS)
+    after = integer_parameter(request, "after") or 0
+    wait_ms = integer_parameter(request, "wait_ms") or 0
+    limit = page_limit(integer_parameter(request, "limit"), limits.PAGE_ROWS_DEFAULT)
+    if after < 0 or not 0 <= wait_ms <= limits.EVENT_WAIT_MS:
+        raise Problem(
+            "validation_error",
+            f"after must be 0 or more, wait_ms 0 to {limits.EVENT_WAIT_MS}",
+            pointer="?after" if after < 0 else "?wait_ms",
+        )
+    epoch = text_parameter(request, "epoch")
+    if epoch is not None and epoch != lane.book.epoch:
+        raise Problem(
+            "epoch_mismatch",
+            f"the log's epoch is {lane.book.epoch}; read orders and positions anew, then go on "
+            f"after {lane.published_seq}",
+            pointer="?epoch",
+        )
+    if after > lane.published_seq:
+        raise Problem(
+            "epoch_mismatch",
+            f"the log ends at {lane.published_seq}, before {after}; it is another log, or `after` "
+            "is wrong",
+            pointer="?after",
+        )
+    await wait_for_events(lane, context_of(request).gateway.bus, after, wait_ms)
+    return raw_response(events_body(lane, after, limit))
+
+
+async def set_price(request: Request) -> Response:
+    """POST /sim/price."""
+    lane = lane_of(request, Scope.FULL)
+    body = await body_of(request, PriceRequest)
+    if not lane.connector.capabilities.price_control:
+        raise Problem("sim_only", "only a simulated market's price can be set")
+    spec = known_symbol(lane.connector.specs(), body.symbol)
+    bid = check_price("bid", body.bid, spec.digits, "invalid_price")
+    ask = check_price("ask", body.ask, spec.digits, "invalid_price")
+    if bid is None or ask is None or ask < bid:
+        raise Problem("invalid_price", "bid must be above 0 and ask not below it", pointer="/ask")
+    await lane.connector.set_price(spec.symbol, bid, ask)
+    return json_response(quote_view(spec, lane.connector, limits.QUOTE_STALE_MS))

@@ -1,0 +1,157 @@
+"""/v1/symbols, /v1/quotes, /v1/candles."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fxsocket_server.api.request import (
+    check_parameters,
+    context_of,
+    integer_parameter,
+    json_response,
+    lane_of,
+    text_parameter,
+)
+from fxsocket_server.core import limits
+from fxsocket_server.core.codec import encode
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.market import CandleRange, CandleRows
+from fxsocket_server.gateway.market_views import candle_view, quote_view, symbol_view
+from fxsocket_server.gateway.queries import cursor_number, page_limit, time_parameter
+from fxsocket_server.gateway.requests import known_symbol
+from fxsocket_server.gateway.views import time_text
+from fxsocket_server.model.symbol import SymbolSpec
+from fxsocket_server.model.timeframe import Timeframe, parse
+from fxsocket_server.model.units import text_of
+from fxsocket_server.security.principal import Scope
+
+_CANDLES = frozenset(("symbol", "timeframe", "from", "to", "limit", "cursor"))
+_CSV_HEADER = "time,open,high,low,close,tick_volume,real_volume,spread\n"
+
+
+async def list_symbols(request: Request) -> Response:
+    """GET /symbols; `group` takes comma-separated patterns such as `*USD*,!EUR*`."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, frozenset(("group", "visible")))
+    group = text_parameter(request, "group")
+    visible = text_parameter(request, "visible")
+    if visible not in (None, "true", "false"):
+        raise Problem("validation_error", "visible must be true or false", pointer="?visible")
+    specs = lane.connector.specs().values()
+    chosen = [s for s in specs if visible != "false" and _in_group(s.symbol, group)]
+    return json_response([symbol_view(spec, lane.connector) for spec in chosen])
+
+
+def _in_group(symbol: str, group: str | None) -> bool:
+    """MetaTrader's group rule: patterns are tried in order, `!` takes out again."""
+    if group is None:
+        return True
+    inside = False
+    for pattern in group.split(","):
+        name = pattern.strip()
+        if fnmatchcase(symbol, name.removeprefix("!")):
+            inside = not name.startswith("!")
+    return inside
+
+
+async def get_symbol(request: Request) -> Response:
+    """GET /symbols/{symbol}."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, frozenset())
+    spec = _symbol_in_path(request, lane.connector.specs())
+    return json_response(symbol_view(spec, lane.connector))
+
+
+def _symbol_in_path(request: Request, specs: Mapping[str, SymbolSpec]) -> SymbolSpec:
+    symbol = request.path_params["symbol"]
+    if symbol not in specs:
+        raise Problem("not_found", f"no symbol {symbol[:32]!r} here; GET /v1/symbols lists them")
+    return specs[symbol]
+
+
+async def list_quotes(request: Request) -> Response:
+    """GET /quotes?symbols=EURUSD,GBPUSD; all symbols when none is named."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, frozenset(("symbols",)))
+    specs = lane.connector.specs()
+    names = text_parameter(request, "symbols")
+    chosen = list(specs.values())
+    if names is not None:
+        chosen = [known_symbol(specs, name.strip()) for name in names.split(",")]
+    return json_response(
+        [quote_view(spec, lane.connector, limits.QUOTE_STALE_MS) for spec in chosen]
+    )
+
+
+async def get_quote(request: Request) -> Response:
+    """GET /quotes/{symbol}."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, frozenset())
+    spec = _symbol_in_path(request, lane.connector.specs())
+    return json_response(quote_view(spec, lane.connector, limits.QUOTE_STALE_MS))
+
+
+async def list_candles(request: Request) -> Response:
+    """GET /candles, as JSON pages or, with Accept: text/csv, the whole range."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, _CANDLES)
+    symbol = text_parameter(request, "symbol")
+    if symbol is None:
+        raise Problem(
+            "validation_error", "name a symbol: ?symbol=EURUSD&timeframe=H1", pointer="?symbol"
+        )
+    spec = known_symbol(lane.connector.specs(), symbol)
+    as_csv = "text/csv" in request.headers.get("accept", "")
+    asked = _range(request, as_csv=as_csv)
+    rows = await context_of(request).gateway.market(lane).candles(spec, asked)
+    if as_csv:
+        return Response(_csv(rows, spec.digits), media_type="text/csv")
+    views = [candle_view(candle, spec.digits) for candle in rows.candles]
+    cursor = None if rows.next_ms is None else str(rows.next_ms)
+    return Response(
+        encode({"data": views, "next_cursor": cursor, "complete": rows.complete}),
+        media_type="application/json",
+    )
+
+
+def _range(request: Request, *, as_csv: bool) -> CandleRange:
+    limit = page_limit(
+        integer_parameter(request, "limit"), limits.CANDLE_ROWS_DEFAULT, limits.CANDLE_ROWS
+    )
+    from_ms = time_parameter("from", text_parameter(request, "from"))
+    to_ms = time_parameter("to", text_parameter(request, "to"))
+    if from_ms is not None and to_ms is not None and to_ms <= from_ms:
+        raise Problem("validation_error", "to must lie after from", pointer="?to")
+    cursor = cursor_number(text_parameter(request, "cursor"))
+    return CandleRange(
+        timeframe=_timeframe(text_parameter(request, "timeframe")),
+        from_ms=from_ms if cursor is None else cursor,
+        to_ms=to_ms,
+        limit=None if as_csv else limit,
+    )
+
+
+def _timeframe(name: str | None) -> Timeframe:
+    try:
+        return parse(name or "")
+    except ValueError as error:
+        raise Problem("validation_error", str(error), pointer="?timeframe") from None
+
+
+def _csv(rows: CandleRows, digits: int) -> str:
+    lines = [
+        ",".join(
+            (
+                time_text(c.time_ms),
+                text_of(c.open, digits),
+                text_of(c.high, digits),
+                text_of(c.low, digits),
+                text_of(c.close, digits),
+                f"{c.tick_volume},{c.real_volume},{c.spread}",
+            )
+        )
+        for c in rows.candles
+    ]
+    return _CSV_HEADER + "".join(line + "\n" for line in lines)

@@ -1,0 +1,120 @@
+"""/v1/orders: place, list, get, modify, cancel."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fxsocket_server.api.request import (
+    answer_response,
+    body_of,
+    check_parameters,
+    context_of,
+    integer_parameter,
+    json_response,
+    lane_of,
+    number_parameter,
+    sender_of,
+    text_parameter,
+)
+from fxsocket_server.core import limits
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.changes import OrderQuery
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.orders.cancel import CancelOrder
+from fxsocket_server.gateway.orders.modify import ModifyOrder
+from fxsocket_server.gateway.orders.read import order_by_client_id, order_by_id
+from fxsocket_server.gateway.queries import cursor_number, list_orders, page_limit, time_parameter
+from fxsocket_server.gateway.requests import OrderPatch, OrderRequest
+from fxsocket_server.gateway.views import order_view
+from fxsocket_server.model.enums import OrderStatus
+from fxsocket_server.security.principal import Scope
+
+_FILTERS = frozenset(("symbol", "magic", "from", "to", "limit", "cursor"))
+_NONE: frozenset[str] = frozenset()
+
+
+def history_query(request: Request, lane: Lane, statuses: tuple[str, ...] = ()) -> OrderQuery:
+    """The filters and page of a list of orders or deals."""
+    return OrderQuery(
+        account_id=lane.account.id,
+        limit=page_limit(integer_parameter(request, "limit"), limits.PAGE_ROWS_DEFAULT),
+        cursor=cursor_number(text_parameter(request, "cursor")),
+        statuses=statuses,
+        symbol=text_parameter(request, "symbol"),
+        magic=integer_parameter(request, "magic"),
+        from_ms=time_parameter("from", text_parameter(request, "from")),
+        to_ms=time_parameter("to", text_parameter(request, "to")),
+    )
+
+
+def _statuses(request: Request) -> tuple[str, ...]:
+    """`status=PLACED,FILLED`: any of them."""
+    text = text_parameter(request, "status")
+    statuses = tuple(word.strip() for word in text.split(",")) if text else ()
+    for status in statuses:
+        if status not in OrderStatus.__members__:
+            raise Problem(
+                "validation_error",
+                f"status {status[:32]!r} is not one of {' '.join(OrderStatus)}",
+                pointer="?status",
+            )
+    return statuses
+
+
+async def place(request: Request) -> Response:
+    """POST /orders."""
+    lane = lane_of(request, Scope.TRADE)
+    order = await body_of(request, OrderRequest)
+    answer = await context_of(request).gateway.place(lane, order, sender_of(request))
+    return answer_response(answer)
+
+
+async def list_all(request: Request) -> Response:
+    """GET /orders."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, _FILTERS | {"status"})
+    query = history_query(request, lane, _statuses(request))
+    await lane.settled()
+    return json_response(list_orders(lane, query))
+
+
+async def get(request: Request) -> Response:
+    """GET /orders/{id}."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, _NONE)
+    order = order_by_id(lane, request.path_params["id"])
+    await lane.settled()
+    return json_response(order_view(order))
+
+
+async def get_by_client_id(request: Request) -> Response:
+    """GET /orders/by-client-id/{client_order_id}."""
+    lane = lane_of(request, Scope.READ)
+    check_parameters(request, _NONE)
+    order = order_by_client_id(lane, request.path_params["client_order_id"])
+    await lane.settled()
+    return json_response(order_view(order))
+
+
+async def modify(request: Request) -> Response:
+    """PATCH /orders/{id}."""
+    lane = lane_of(request, Scope.TRADE)
+    patch = await body_of(request, OrderPatch)
+    sender = sender_of(request)
+    answer = await context_of(request).gateway.run(
+        lane, "order.modify", request.path_params["id"], patch, sender.key, sender,
+        ModifyOrder(patch),
+    )  # fmt: skip
+    return answer_response(answer)
+
+
+async def cancel(request: Request) -> Response:
+    """DELETE /orders/{id}."""
+    lane = lane_of(request, Scope.TRADE)
+    check_parameters(request, frozenset(("volume",)))
+    lots = number_parameter(request, "volume")
+    sender = sender_of(request)
+    answer = await context_of(request).gateway.run(
+        lane, "order.cancel", request.path_params["id"], lots, sender.key, sender,
+        CancelOrder(lots),
+    )  # fmt: skip
+    return answer_response(answer)

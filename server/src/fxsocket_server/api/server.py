@@ -1,0 +1,71 @@
+"""Serves the REST application with uvicorn inside a loop that somebody else owns."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fxsocket_server.core import limits
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: Ctrl-C belongs to the composition root."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class RestServer:
+    """The REST port."""
+
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, tls: tuple[str, str] | None = None
+    ) -> None:
+        self._socket = socket.create_server((host, port), backlog=2048)
+        certificate, key = tls or (None, None)
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=None,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._socket.getsockname()[1])
+
+    async def start(self) -> None:
+        """Serve; returns once connections are accepted."""
+        self._task = asyncio.create_task(self._server.serve([self._socket]), name="rest")
+        while not self._server.started:  # until startup has run, or has failed
+            if self._task.done():
+                self._task.result()
+                raise RuntimeError("the REST server ended at start")
+            await asyncio.sleep(0.001)
+
+    async def stop(self) -> None:
+        """Answer what is under way, then close."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        try:
+            await asyncio.wait_for(self._task, limits.SHUTDOWN_MS / 1000)
+        except TimeoutError:
+            self._server.force_exit = True

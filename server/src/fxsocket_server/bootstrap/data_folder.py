@@ -1,0 +1,59 @@
+"""The data folder: one server at a time, and the pepper that key digests depend on."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from fxsocket_server.settings import SettingsError
+
+_PEPPER_BYTES = 32
+
+
+class DataFolder:
+    """State of one server: journal.db, app.db, pepper, lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[bytes] = (path / "lock").open("ab")
+        except OSError as error:
+            raise SettingsError(f"--data {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise SettingsError(
+                f"--data {path}: another server uses this folder; stop it or name another folder"
+            ) from None
+
+    @property
+    def journal_path(self) -> Path:
+        """The order journal."""
+        return self.path / "journal.db"
+
+    @property
+    def app_url(self) -> str:
+        """The relational store, as SQLAlchemy names it."""
+        return f"sqlite:///{self.path / 'app.db'}"
+
+    def pepper(self) -> bytes:
+        """The secret under which key digests are made; created once, readable by its owner only."""
+        path = self.path / "pepper"
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(_PEPPER_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        if path.stat().st_mode & 0o077:
+            raise SettingsError(f"{path} is readable by others; run: chmod 600 {path}")
+        pepper = path.read_bytes()
+        if len(pepper) != _PEPPER_BYTES:
+            raise SettingsError(f"{path} is damaged; restore it from a backup: keys depend on it")
+        return pepper
+
+    def release(self) -> None:
+        """Let another server have the folder."""
+        self._lock.close()

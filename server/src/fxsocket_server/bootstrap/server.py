@@ -1,0 +1,299 @@
+"""One server in one process: every role, on one event loop."""
+
+import asyncio
+import os
+import resource
+import ssl
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+import fxsocket_server
+from fxsocket_server.api.app import build_app
+from fxsocket_server.api.context import Context
+from fxsocket_server.api.server import RestServer
+from fxsocket_server.bootstrap.accounts import (
+    Progress,
+    connect_sim,
+    load_profile,
+    load_replay,
+    new_account,
+)
+from fxsocket_server.bootstrap.crash import CrashPoint, never
+from fxsocket_server.bootstrap.data_folder import DataFolder
+from fxsocket_server.broker.profile import Profile
+from fxsocket_server.channels.bus import InProcessBus
+from fxsocket_server.connectors.bridge.listener import BridgeListener
+from fxsocket_server.core import limits
+from fxsocket_server.core.clock import SystemClock
+from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.market import MarketData
+from fxsocket_server.model.account import Account
+from fxsocket_server.model.enums import AccountKind, AccountStatus
+from fxsocket_server.model.units import fixed_of
+from fxsocket_server.security.keys import ApiKey, Keyring, digest_of, mint_secret
+from fxsocket_server.security.principal import Scope
+from fxsocket_server.security.rate_limit import RateLimiter
+from fxsocket_server.settings import Settings, SettingsError
+from fxsocket_server.storage.app.store import AppStore
+from fxsocket_server.storage.history.bundled import BundledHistory
+from fxsocket_server.storage.journal.sqlite import SqliteJournal
+from fxsocket_server.storage.tick_files import RecordedTicks
+from fxsocket_server.stream.hub import StreamHub
+from fxsocket_server.stream.server import StreamServer
+from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
+from fxsocket_server.workers.retention import forget_old_commands
+
+_USER = "usr_local"
+_DEMO_KEY = "demo"
+
+
+class Addresses(Struct, frozen=True):
+    """Where a running server listens, and the key that it gave out (None: none was minted)."""
+
+    rest: str
+    stream: str
+    bridge: str
+    api_key: str | None
+    account_id: str | None
+    dashboard: str | None = None
+
+
+def server_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("fxsocket-server")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def spec_folder() -> Path:
+    """The contract's files: in the package when installed from a wheel, else in the checkout."""
+    package = Path(fxsocket_server.__file__).parent
+    installed = package / "_spec"
+    return installed if installed.is_dir() else package.parents[2] / "spec"
+
+
+class Server:
+    """Everything that runs, from settings; `demo` makes an account and a key when there is none."""
+
+    def __init__(self, settings: Settings, *, demo: bool, progress: Progress | None = None) -> None:
+        self._settings = settings
+        self._demo = demo
+        self._progress = progress
+        self._clock = SystemClock()
+        self._ids = IdFactory(os.urandom)
+        self._log = structlog.get_logger()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._api_key: str | None = None
+        self._account_id: str | None = None
+
+    async def start(self) -> Addresses:
+        """Open the state, rebuild the accounts, listen."""
+        _raise_file_limit()
+        settings = self._settings
+        self._folder = DataFolder(settings.data)
+        self._store = AppStore(self._folder.app_url)
+        self._journal = SqliteJournal(self._folder.journal_path, asyncio.get_running_loop())
+        self._build_core()
+        self._rest = RestServer(self._app(), settings.host, settings.port, settings.tls)
+        self._stream = StreamServer(self._hub, settings.host, settings.stream_port, self._ssl())
+        self._bridge = BridgeListener(settings.host, settings.bridge_port)
+        await self._link_accounts()
+        self._set_up_key()
+        stream_port = await self._stream.start()
+        bridge_port = await self._bridge.start()
+        await self._rest.start()
+        self._start_workers()
+        return self._addresses(stream_port, bridge_port)
+
+    def _build_core(self) -> None:
+        self._bus = InProcessBus(self._on_bus_error)
+        self._keyring = Keyring(self._folder.pepper(), self._store.keys(), self._clock.wall_ms)
+        self._gateway = Gateway(self._journal, self._bus, self._clock, self._ids, BundledHistory())
+        self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
+        self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
+        self._hub = StreamHub(
+            self._gateway, self._keyring, self._bus, self._clock, self._requests, self._log
+        )
+        self._journal.on_failure(self._rebuild_lanes)
+
+    def _on_bus_error(self, topic: str, error: Exception) -> None:
+        self._log.error("a subscriber failed", topic=topic, exc_info=error)
+
+    def _rebuild_lanes(self) -> None:
+        self._log.error("the journal refused a commit; accounts go back to what is durable")
+        for lane in self._lanes():
+            lane.rebuild()
+
+    def _lanes(self) -> list[Lane]:
+        return [a.lane for a in self._gateway.accounts.values() if a.lane is not None]
+
+    def _app(self) -> object:
+        return build_app(
+            Context(
+                gateway=self._gateway,
+                keyring=self._keyring,
+                clock=self._clock,
+                ids=self._ids,
+                requests=self._requests,
+                risk_reducing=self._risk_reducing,
+                version=server_version(),
+                spec_folder=spec_folder(),
+                is_ready=self._not_ready_reason,
+                log=self._log.error,
+            )
+        )
+
+    def _not_ready_reason(self) -> str | None:
+        waiting = [
+            linked.account.id
+            for linked in self._gateway.accounts.values()
+            if linked.status is AccountStatus.CONNECTING
+        ]
+        return f"accounts are connecting: {', '.join(waiting)}" if waiting else None
+
+    def _ssl(self) -> ssl.SSLContext | None:
+        if self._settings.tls is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self._settings.tls)
+        return context
+
+    # --- accounts and keys -------------------------------------------------------------------
+
+    async def _link_accounts(self) -> None:
+        """Bring every stored account up; a replay begins as an account of its own."""
+        profile = load_profile(self._settings.profile)
+        recorded = load_replay(self._settings, profile, self._progress)
+        self._store.ensure_user(_USER, "Local user", self._clock.wall_ms())
+        stored = self._store.accounts()
+        for account in stored:
+            if account.kind is AccountKind.SIM:
+                own = load_profile(account.profile)
+                await self._connect(account, own, [])
+            else:
+                self._gateway.accounts[account.id] = LinkedAccount(
+                    account, AccountStatus.DISCONNECTED, error="the replay has ended"
+                )
+        sims = [account for account in stored if account.kind is AccountKind.SIM]
+        if recorded or (self._demo and not sims):
+            await self._open_account(profile, recorded)
+        elif sims:
+            self._account_id = sims[-1].id
+        else:
+            raise SettingsError(
+                f"--data {self._settings.data}: holds no account yet; "
+                f"run: fxsocket-server demo --data {self._settings.data}"
+            )
+
+    async def _open_account(self, profile: Profile, recorded: list[RecordedTicks]) -> None:
+        settings = self._settings
+        seed = settings.seed
+        if seed is None:
+            seed = int.from_bytes(os.urandom(6), "big")
+        account = new_account(
+            settings, profile, self._ids.make("acc_"), _USER, seed, self._clock.wall_ms()
+        )
+        self._store.add_account(account)
+        lane = await self._connect(account, profile, recorded)
+        self._account_id = account.id
+        self._log.info("account opened", account_id=lane.account.id, kind=account.kind.value)
+
+    async def _connect(
+        self, account: Account, profile: Profile, recorded: list[RecordedTicks]
+    ) -> Lane:
+        state = self._journal.open_account(account.id, account.user_id, self._ids.make(""))
+        connector = connect_sim(
+            account, self._settings, profile, recorded, state, self._hub, self._clock
+        )
+        reach = CrashPoint(self._settings.crash_at) if self._settings.crash_at else never
+        lane = Lane(
+            account, connector, self._journal, self._bus, self._clock, self._ids, state, reach
+        )
+        market = MarketData(lane, self._bus, self._gateway.history, profile.zone)
+        linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market)
+        self._gateway.accounts[account.id] = linked
+        await lane.settle_lost_intents()
+        if state.head_seq == 0:
+            amount = fixed_of(self._settings.balance, account.money_digits)
+            now = connector.time_ms()
+            await lane.on_facts(connector.broker.deposit(amount, now, "Initial deposit"), now)
+        await connector.start(lane)
+        return lane
+
+    def _set_up_key(self) -> None:
+        """Give the demo its key: the one that was named, or a new one that replaces the last."""
+        settings, now = self._settings, self._clock.wall_ms()
+        if settings.api_key is None and not self._demo:
+            return
+        secret = settings.api_key or mint_secret(os.urandom)
+        for key in self._store.keys():
+            if key.name == _DEMO_KEY:
+                self._keyring.put(_revoked(key, now))
+        self._store.revoke_keys(_DEMO_KEY, now)
+        key = ApiKey(
+            id=self._ids.make("key_"),
+            user_id=_USER,
+            name=_DEMO_KEY,
+            digest=digest_of(self._folder.pepper(), secret),
+            scope=Scope.FULL,
+            account_ids=None,
+            default_account_id=self._account_id,
+            created_ms=now,
+        )
+        self._store.put_key(key)
+        self._keyring.put(key)
+        self._api_key = secret
+
+    # --- life --------------------------------------------------------------------------------
+
+    def _start_workers(self) -> None:
+        self._tasks = [
+            asyncio.create_task(keep_checkpoints(self._lanes()), name="checkpoints"),
+            asyncio.create_task(
+                forget_old_commands(self._journal.forget_commands, self._clock), name="retention"
+            ),
+        ]
+
+    def _addresses(self, stream_port: int, bridge_port: int) -> Addresses:
+        host = self._settings.host
+        shown = f"[{host}]" if ":" in host else host
+        secure = "s" if self._settings.tls else ""
+        return Addresses(
+            rest=f"http{secure}://{shown}:{self._rest.port}/v1",
+            stream=f"ws{secure}://{shown}:{stream_port}/v1/stream",
+            bridge=f"{shown}:{bridge_port}",
+            api_key=self._api_key,
+            account_id=self._account_id,
+        )
+
+    async def stop(self) -> None:
+        """Say goodbye, finish what is under way, make everything durable."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._stream.stop(), self._bridge.stop(), self._rest.stop())
+        for lane in self._lanes():
+            await lane.connector.stop()
+        save_checkpoints(self._lanes())
+        self._journal.close()
+        self._store.close()
+        self._folder.release()
+
+
+def _revoked(key: ApiKey, now_ms: int) -> ApiKey:
+    from msgspec.structs import replace
+
+    return replace(key, revoked_ms=now_ms)
+
+
+def _raise_file_limit() -> None:
+    """Let the process hold as many sockets as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

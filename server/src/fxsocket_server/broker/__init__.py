@@ -1,0 +1,1 @@
+"""The simulated broker and its market, as pure functions."""

@@ -1,0 +1,96 @@
+"""Price levels that wait on one symbol: SL, TP and pending orders, as four heaps.
+
+A level fires when the Bid falls to it (long SL, sell stop), the Bid rises to it (long TP, sell
+limit), the Ask falls to it (short TP, buy limit) or the Ask rises to it (short SL, buy stop). The
+nearest level on each edge is kept as a plain number, so that a tick which fires nothing costs four
+comparisons however many levels wait. Keys are never searched for: a key whose ticket no longer
+waits at that level is stale and dropped when it comes to the top.
+"""
+
+from heapq import heapify, heappop, heappush
+
+BID_FALLS, BID_RISES, ASK_FALLS, ASK_RISES = range(4)
+
+Levels = tuple[int | None, int | None, int | None, int | None]
+Hit = tuple[int, int]  # edge, ticket
+
+NEVER = 1 << 62  # beyond any price
+_TICKET_BITS = 40
+_TICKET_MASK = (1 << _TICKET_BITS) - 1
+_SIGNS = (-1, 1, -1, 1)  # heaps are smallest first; where prices fall the highest level is next
+_STALE_MAX = 64
+
+
+class Triggers:
+    """The waiting levels of one symbol: watch, forget, and the hits of a tick."""
+
+    __slots__ = ("_heaps", "_levels", "ask_high", "ask_low", "bid_high", "bid_low")
+
+    def __init__(self) -> None:
+        self._heaps: tuple[list[int], ...] = ([], [], [], [])
+        self._levels: dict[int, Levels] = {}
+        self._refresh()
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def watch(self, ticket: int, levels: Levels) -> None:
+        """Wait at one level per edge (None: not at all) instead of where the ticket waited."""
+        if levels == (None, None, None, None):
+            self.forget(ticket)
+            return
+        self._levels[ticket] = levels
+        for edge, level in enumerate(levels):
+            if level is not None:
+                self._push(edge, level, ticket)
+        self._refresh()
+
+    def forget(self, ticket: int) -> None:
+        """Wait no longer."""
+        if self._levels.pop(ticket, None) is not None:
+            self._refresh()
+
+    def hits(self, bid: int, ask: int) -> list[Hit]:
+        """The levels that a tick reaches; their tickets are forgotten."""
+        found = {
+            hit
+            for edge, price in enumerate((bid, bid, ask, ask))
+            for hit in self._reached(edge, price * _SIGNS[edge])
+        }
+        for _, ticket in found:
+            self._levels.pop(ticket, None)
+        self._refresh()
+        return list(found)
+
+    def _reached(self, edge: int, price: int) -> list[Hit]:
+        keys = self._heaps[edge]
+        reached = []
+        while keys and keys[0] >> _TICKET_BITS <= price:
+            key = heappop(keys)
+            if self._is_live(edge, key):
+                reached.append((edge, key & _TICKET_MASK))
+        return reached
+
+    def _push(self, edge: int, level: int, ticket: int) -> None:
+        keys = self._heaps[edge]
+        heappush(keys, (level * _SIGNS[edge] << _TICKET_BITS) | ticket)
+        if len(keys) > 2 * len(self._levels) + _STALE_MAX:
+            keys[:] = {key for key in keys if self._is_live(edge, key)}
+            heapify(keys)
+
+    def _is_live(self, edge: int, key: int) -> bool:
+        levels = self._levels.get(key & _TICKET_MASK)
+        return levels is not None and levels[edge] == (key >> _TICKET_BITS) * _SIGNS[edge]
+
+    def _refresh(self) -> None:
+        self.bid_low = self._nearest(BID_FALLS)
+        self.bid_high = self._nearest(BID_RISES)
+        self.ask_low = self._nearest(ASK_FALLS)
+        self.ask_high = self._nearest(ASK_RISES)
+
+    def _nearest(self, edge: int) -> int:
+        """The level that this edge reaches next; one that it never reaches if none waits."""
+        keys = self._heaps[edge]
+        while keys and not self._is_live(edge, keys[0]):
+            heappop(keys)
+        return _SIGNS[edge] * (keys[0] >> _TICKET_BITS if keys else NEVER)

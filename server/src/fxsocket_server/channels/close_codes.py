@@ -1,0 +1,18 @@
+"""Why the server closes a stream, as the close code says it.
+
+Codes below 4500 ask the client to connect again; from 4500 on that would not help. A violation of
+the WebSocket protocol itself is closed with the code that RFC 6455 has for it.
+"""
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """The stream's own close codes."""
+
+    RESTART = 4000
+    SLOW_READER = 4008
+    SUPERSEDED = 4009
+    UNAUTHORIZED = 4501
+    FORBIDDEN = 4503
+    PROTOCOL_ERROR = 4506

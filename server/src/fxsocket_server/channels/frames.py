@@ -1,0 +1,156 @@
+"""The frames that the server sends, as bytes: built once, however many connections get them.
+
+A tick is encoded once for all its readers; the numbered form for pacing readers is cut from it.
+An event's payload is encoded once by the gateway; only `prev_seq` differs between connections.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+
+from fxsocket_server.channels.conflation import LateTick
+from fxsocket_server.core.codec import encode
+from fxsocket_server.model.facts import Quote
+from fxsocket_server.model.units import POWERS
+
+FrameId = str | int | None
+
+EVENT_FRAMES = {"order": "order_update", "deal": "deal", "position": "position"}
+_TICK_FLAGS = 6  # MetaTrader's TICK_FLAG_BID and TICK_FLAG_ASK
+
+
+# --- ticks -----------------------------------------------------------------------------------
+
+
+class TickFrame(Struct, gc=False):
+    """One tick on its way to its readers; `n` is its number in the account's feed."""
+
+    account_id: str
+    symbol: str
+    n: int
+    plain: bytes
+    _numbered: bytes | None = None
+
+    @property
+    def numbered(self) -> bytes:
+        """The same with `n`, for readers that pace."""
+        if self._numbered is None:
+            self._numbered = b'%b,"n":%d}' % (self.plain[:-1], self.n)
+        return self._numbered
+
+
+@lru_cache(maxsize=16_384)
+def _tick_head(account_id: str, symbol: str) -> str:
+    named = encode({"type": "tick", "account_id": account_id, "symbol": symbol})
+    return named[:-1].decode() + ',"bid":'
+
+
+def tick(account_id: str, quote: Quote, digits: int, timestamp: str) -> bytes:
+    """A tick without `n`; prices are the shortest decimals of the nearest doubles."""
+    scale = POWERS[digits]
+    return (
+        f'{_tick_head(account_id, quote.symbol)}{quote.bid / scale!r},"ask":{quote.ask / scale!r},'
+        f'"last":null,"volume":0,"flags":{_TICK_FLAGS},"timestamp":"{timestamp}"}}'
+    ).encode()
+
+
+def tick_snapshot(account_id: str, ticks: Sequence[bytes]) -> bytes:
+    """The newest tick of each symbol, sent after a subscription."""
+    head = encode({"type": "snapshot", "channel": "ticks", "account_id": account_id})
+    return b'%b,"ticks":[%b]}' % (head[:-1], b",".join(ticks))
+
+
+def tick_gap(account_id: str, symbol: str, late: LateTick) -> bytes:
+    """Ticks of a symbol that were left out because their reader was full."""
+    return encode(
+        {
+            "type": "gap",
+            "channel": "ticks",
+            "account_id": account_id,
+            "symbol": symbol,
+            "from": late.first_skipped,
+            "to": late.last_skipped,
+            "count": late.skipped,
+        }
+    )
+
+
+# --- events ----------------------------------------------------------------------------------
+
+
+class EventFrame:
+    """A logged event as a frame; only `prev_seq` is filled in per connection."""
+
+    __slots__ = ("_after", "_frame", "_head", "_tail")
+
+    def __init__(
+        self, account_id: str, epoch: str, seq: int, event: str, time: str, payload: bytes
+    ) -> None:
+        kind = EVENT_FRAMES[event.partition(".")[0]]
+        head = encode({"type": kind, "account_id": account_id, "seq": seq})
+        tail = encode({"epoch": epoch, "event": event, "time": time})
+        self._head = head[:-1] + b',"prev_seq":'
+        self._tail = b",%b,%b}" % (tail[1:-1], payload)
+        self._after = -1
+        self._frame = b""
+
+    def after(self, prev_seq: int) -> bytes:
+        """The frame for a connection whose last event was `prev_seq`."""
+        # Most connections follow the same channels, so the last frame made fits the next one too.
+        if prev_seq != self._after:
+            self._after = prev_seq
+            self._frame = b"%b%d%b" % (self._head, prev_seq, self._tail)
+        return self._frame
+
+
+def resumed(account_id: str, frame_id: FrameId, after: int, head: int, epoch: str) -> bytes:
+    """The seam: every event above `after` and up to `head` came before, the live ones follow."""
+    return encode(
+        {
+            "type": "resumed",
+            "id": frame_id,
+            "account_id": account_id,
+            "after": after,
+            "head": head,
+            "epoch": epoch,
+        }
+    )
+
+
+def reset(account_id: str, frame_id: FrameId, reason: str, head: int, epoch: str) -> bytes:
+    """Nothing can be resumed: the client reads the account anew; events above `head` follow."""
+    return encode(
+        {
+            "type": "reset",
+            "id": frame_id,
+            "account_id": account_id,
+            "reason": reason,
+            "head": head,
+            "epoch": epoch,
+        }
+    )
+
+
+# --- replies ---------------------------------------------------------------------------------
+
+
+def reply(kind: str, frame_id: FrameId, **members: object) -> bytes:
+    """A plain answer to a client's frame."""
+    return encode({"type": kind, "id": frame_id, **members})
+
+
+def error(code: str, detail: str, frame_id: FrameId = None, **members: object) -> bytes:
+    """A refusal that is no problem of the catalogue's whole form."""
+    return encode({"type": "error", "id": frame_id, "code": code, "detail": detail, **members})
+
+
+def order_result(frame_id: FrameId, order: bytes, replayed: bool) -> bytes:
+    """The order that a command made, as the gateway encoded it."""
+    head = encode({"type": "result", "id": frame_id, "replayed": replayed})
+    return b'%b,"order":%b}' % (head[:-1], order)
+
+
+def heartbeat(time: str) -> bytes:
+    """Sent into a silence, so that a client can tell it from a dead connection."""
+    return encode({"type": "heartbeat", "time": time})

@@ -1,0 +1,169 @@
+"""Options of `demo` and `serve`, and what they print."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fxsocket_server.cli.run import run
+from fxsocket_server.settings import (
+    BRIDGE_PORT,
+    PORT,
+    STREAM_PORT,
+    Settings,
+    SettingsError,
+    check,
+    crash_at,
+    parse_speed,
+)
+
+app = typer.Typer(
+    help="MetaTrader accounts behind one REST API and one real-time stream.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Option(envvar="FXSOCKET_DATA", help="Folder that holds all state.")]
+Host = Annotated[str, typer.Option(envvar="FXSOCKET_HOST", help="Address to listen on.")]
+Port = Annotated[int, typer.Option(envvar="FXSOCKET_PORT", help="REST port, 0 = any free one.")]
+StreamPort = Annotated[
+    int, typer.Option(envvar="FXSOCKET_STREAM_PORT", help="Stream port, 0 = any free one.")
+]
+BridgePort = Annotated[
+    int, typer.Option(envvar="FXSOCKET_BRIDGE_PORT", help="Bridge port, 0 = any free one.")
+]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FXSOCKET_DEMO_API_KEY",
+        help="Use this text as the API key instead of minting a new one.",
+        show_default="a new key at each start",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON line on standard output when ready.")
+]
+Profile = Annotated[
+    str,
+    typer.Option(envvar="FXSOCKET_PROFILE", help="Broker profile: a name, or a TOML file."),
+]
+Balance = Annotated[
+    float, typer.Option(envvar="FXSOCKET_BALANCE", help="First deposit of a new account.")
+]
+Leverage = Annotated[
+    int, typer.Option(envvar="FXSOCKET_LEVERAGE", help="Leverage of a new account, 100 = 1:100.")
+]
+Currency = Annotated[
+    str, typer.Option(envvar="FXSOCKET_CURRENCY", help="Currency of a new account.")
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        envvar="FXSOCKET_SEED",
+        help="Seed of a new account's prices: the same seed, the same market.",
+        show_default="random",
+    ),
+]
+Sessions = Annotated[
+    bool,
+    typer.Option(
+        "--sessions", envvar="FXSOCKET_SESSIONS",
+        help="Keep the symbols' real trading sessions instead of trading round the clock.",
+    ),
+]  # fmt: skip
+Replay = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE|SYMBOL=FILE",
+        help="Feed recorded ticks (CSV or Parquet, gz allowed) to a new account; repeatable.",
+    ),
+]
+Speed = Annotated[str, typer.Option(metavar="N|max", help="Pace of a replay: 1, 10, ... or max.")]
+TlsCert = Annotated[
+    Path | None, typer.Option(envvar="FXSOCKET_TLS_CERT", help="Certificate file (PEM).")
+]
+TlsKey = Annotated[
+    Path | None, typer.Option(envvar="FXSOCKET_TLS_KEY", help="Private key file (PEM).")
+]
+
+_DEMO_EXAMPLE = (
+    "Example: `fxsocket-server demo --balance 50000 --seed 7`\n\n"
+    "Example: `fxsocket-server demo --replay darwinex_ticks_WS30_2018-10-01.csv.gz --speed max`"
+)
+_SERVE_EXAMPLE = "Example: `fxsocket-server serve --data /var/lib/fxsocket --host 0.0.0.0`"
+
+
+@app.callback()
+def _root() -> None:
+    """MetaTrader accounts behind one REST API and one real-time stream."""
+
+
+@app.command(epilog=_DEMO_EXAMPLE)
+def demo(
+    data: Data = Path("fxsocket-data"),
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    stream_port: StreamPort = STREAM_PORT,
+    bridge_port: BridgePort = BRIDGE_PORT,
+    api_key: ApiKeyOption = None,
+    json: Json = False,
+    profile: Profile = "standard",
+    balance: Balance = 10_000.0,
+    leverage: Leverage = 100,
+    currency: Currency = "USD",
+    seed: Seed = None,
+    sessions: Sessions = False,
+    replay: Replay = None,
+    speed: Speed = "1",
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Serve a simulated MT5 account and print an address, a key and an order to try."""
+    settings = _settings(
+        data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
+        api_key=api_key, profile=profile, balance=balance, leverage=leverage, currency=currency,
+        seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed, tls_cert=tls_cert,
+        tls_key=tls_key,
+    )  # fmt: skip
+    run(settings, demo=True, as_json=json)
+
+
+@app.command(epilog=_SERVE_EXAMPLE)
+def serve(
+    data: Data = Path("fxsocket-data"),
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    stream_port: StreamPort = STREAM_PORT,
+    bridge_port: BridgePort = BRIDGE_PORT,
+    api_key: ApiKeyOption = None,
+    json: Json = False,
+    profile: Profile = "standard",
+    sessions: Sessions = False,
+    replay: Replay = None,
+    speed: Speed = "1",
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Serve the accounts and keys that the data folder holds."""
+    settings = _settings(
+        data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
+        api_key=api_key, profile=profile, sessions=sessions, replay=tuple(replay or ()),
+        speed=speed, tls_cert=tls_cert, tls_key=tls_key,
+    )  # fmt: skip
+    run(settings, demo=False, as_json=json)
+
+
+def _settings(**options: object) -> Settings:
+    """Checked settings; an option that cannot work ends the command with its fix."""
+    try:
+        options["speed"] = parse_speed(str(options["speed"]))
+        return check(Settings(crash_at=crash_at(), **options))  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def main() -> None:
+    """Entry point of the `fxsocket-server` command."""
+    app()

@@ -1,0 +1,1 @@
+"""Adapters to kinds of terminals: the simulated broker in process, the bridge."""

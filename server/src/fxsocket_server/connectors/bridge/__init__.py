@@ -1,0 +1,1 @@
+"""The bridge: the TCP service that terminals dial (FXB/1)."""

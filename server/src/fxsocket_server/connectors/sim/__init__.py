@@ -1,0 +1,1 @@
+"""The simulated broker in process, driven by a price feed."""

@@ -1,0 +1,244 @@
+"""The Connector port on the simulated broker: nothing leaves the process at a hand-over."""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from fxsocket_server.broker.engine import Broker
+from fxsocket_server.broker.state import FIRST_DEAL_TICKET, FIRST_ORDER_TICKET, AccountTerms
+from fxsocket_server.connectors.sim.feeds import Feed, FeedTick
+from fxsocket_server.core import limits
+from fxsocket_server.core.errors import JournalUnavailable, Problem
+from fxsocket_server.gateway.changes import AccountState
+from fxsocket_server.gateway.ports import Capabilities, FactSink, FeedGate
+from fxsocket_server.model.account import AccountFigures
+from fxsocket_server.model.enums import OrderStatus, Reason
+from fxsocket_server.model.facts import (
+    DealFact,
+    OrderFact,
+    PositionFact,
+    Quote,
+    Report,
+    TerminalSnapshot,
+    TradeRequest,
+)
+from fxsocket_server.model.records import Order, Position
+from fxsocket_server.model.sessions import is_open
+from fxsocket_server.model.symbol import SymbolSpec
+
+
+class SimCheckpoint(Struct, frozen=True):
+    """What committed facts do not hold: the last prices and where the feed stands."""
+
+    quotes: list[Quote]
+    feed: bytes | None
+
+
+class SimConnector:
+    """One simulated account: its broker, its feed, and the clock that the feed keeps."""
+
+    def __init__(
+        self,
+        account_id: str,
+        terms: AccountTerms,
+        specs: Mapping[str, SymbolSpec],
+        feed: Feed,
+        gate: FeedGate,
+    ) -> None:
+        self._account_id = account_id
+        self._terms = terms
+        self._specs = dict(specs)
+        self._feed = feed
+        self._gate = gate
+        self.broker = Broker(terms, self._specs)
+        self._sink: FactSink | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()  # one tick at a time, whoever makes it
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A terminal inside this process; its prices can be set unless they are recorded."""
+        return Capabilities(in_process=True, price_control=not self._feed.lossless)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def rebuild(self, state: AccountState) -> None:
+        """Start again from committed facts, with the prices that are known."""
+        quotes = [q for s in self._specs if (q := self.broker.quote(s)) is not None]
+        if not quotes and state.checkpoint is not None:
+            quotes = msgspec.msgpack.decode(state.checkpoint, type=SimCheckpoint).quotes
+        self.broker = Broker.rebuild(
+            self._terms,
+            self._specs,
+            balance=state.balance,
+            credit=state.credit,
+            next_ticket=max(state.last_order_ticket + 1, FIRST_ORDER_TICKET),
+            next_deal_ticket=max(state.last_deal_ticket + 1, FIRST_DEAL_TICKET),
+            quotes=[quote for quote in quotes if quote.symbol in self._specs],
+            orders=[_order_fact(order) for order in state.orders if order.ticket is not None],
+            positions=[_position_fact(p) for p in state.positions],
+            time_ms=self._feed.now_ms(),
+        )
+
+    async def start(self, sink: FactSink) -> None:
+        """Let the feed run."""
+        self._sink = sink
+        self._task = asyncio.create_task(self._drive(), name=f"feed {self._account_id}")
+
+    async def stop(self) -> None:
+        """Stop the feed between two ticks."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _drive(self) -> None:
+        if self._feed.waits_for_reader:
+            await self._gate.first_reader(self._account_id)
+        count = 0
+        while (tick := self._feed.next()) is not None:  # bounded by the feed
+            if tick.wait_ms > 0:
+                await asyncio.sleep(tick.wait_ms / 1000)
+            if self._gate.held(self._account_id, self._feed.lossless):
+                await self._gate.wait(self._account_id, self._feed.lossless)
+            if self._quoting(tick):
+                await self._deliver(tick)
+            count += 1
+            if count % limits.REPLAY_TURN_TICKS == 0:
+                await asyncio.sleep(0)
+
+    def _quoting(self, tick: FeedTick) -> bool:
+        return self._feed.lossless or self.market_open(tick.symbol, tick.time_ms)
+
+    async def _deliver(self, tick: FeedTick) -> None:
+        """Let a tick act, make what it did durable, then show the tick."""
+        assert self._sink is not None
+        async with self._turn:
+            self._feed.delivered(tick.time_ms)
+            facts = self.broker.on_tick(tick.symbol, tick.time_ms, tick.bid, tick.ask)
+            if facts:
+                try:
+                    await self._sink.on_facts(facts, tick.time_ms)
+                except JournalUnavailable:
+                    return  # the lane has rebuilt the broker; the next tick fires again
+            await self._sink.on_tick(Quote(tick.symbol, tick.time_ms, tick.bid, tick.ask))
+
+    # --- reads -------------------------------------------------------------------------------
+
+    def time_ms(self) -> int:
+        """The broker clock: the wall clock of a live feed, the last tick of a replay."""
+        return self._feed.now_ms()
+
+    def server_offset_s(self, utc_ms: int) -> int:
+        """Seconds that the broker's server time is ahead of UTC."""
+        return self._terms.zone.offset_s(utc_ms)
+
+    def specs(self) -> Mapping[str, SymbolSpec]:
+        """The account's symbols."""
+        return self._specs
+
+    def market_open(self, symbol: str, utc_ms: int) -> bool:
+        """Whether the symbol may be traded; always, unless the account keeps sessions."""
+        if not self._terms.sessions_apply:
+            return True
+        server_ms = self._terms.zone.to_server_ms(utc_ms)
+        return is_open(self._specs[symbol].trade_sessions, server_ms)
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The newest price."""
+        return self.broker.quote(symbol)
+
+    def figures(self) -> AccountFigures:
+        """The account's money at the newest prices."""
+        return self.broker.account_figures()
+
+    def position_profit(self, ticket: int) -> int:
+        """Floating profit of a position."""
+        return self.broker.position_profit(ticket)
+
+    def tick_value(self, symbol: str) -> float | None:
+        """Worth of one tick of one lot in the account's currency."""
+        value = self.broker.tick_value(symbol)
+        return None if value is None else value[0] / value[1]
+
+    def lookup(self, tag: str) -> tuple[OrderFact, ...]:
+        """Orders whose comment starts with a tag."""
+        return self.broker.lookup(tag)
+
+    def snapshot(self) -> TerminalSnapshot:
+        """All that the broker holds."""
+        return self.broker.terminal_snapshot()
+
+    def deals(self, from_ms: int) -> tuple[DealFact, ...]:
+        """None: the simulated broker keeps no history of its own, the journal does."""
+        return ()
+
+    def checkpoint(self) -> bytes | None:
+        """Last prices and the feed's state."""
+        quotes = [q for s in self._specs if (q := self.broker.quote(s)) is not None]
+        return msgspec.msgpack.encode(SimCheckpoint(quotes, self._feed.checkpoint()))
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def hand_over(self, request: TradeRequest) -> Report | None:
+        """Execute at once."""
+        return self.broker.request(request, self._feed.now_ms())
+
+    async def set_price(self, symbol: str, bid: int, ask: int) -> Quote:
+        """Move the market and let the new price act as a tick."""
+        if not self._feed.set_price(symbol, bid, ask):
+            raise Problem("sim_only", "a replay's prices are recorded; they cannot be set")
+        time_ms = self._feed.now_ms()
+        await self._deliver(FeedTick(0, time_ms, symbol, bid, ask))
+        return Quote(symbol, time_ms, bid, ask)
+
+
+def _order_fact(order: Order) -> OrderFact:
+    """A resting order as the broker had told it."""
+    return OrderFact(
+        ticket=order.ticket or 0,
+        symbol=order.symbol,
+        digits=order.digits,
+        type=order.type,
+        status=OrderStatus.PLACED,
+        volume=order.volume,
+        filled_volume=order.filled_volume,
+        price=order.requested_price,
+        filled_price=order.price,
+        stop_limit=order.stop_limit_price,
+        sl=order.sl,
+        tp=order.tp,
+        filling=order.filling,
+        time_in_force=order.time_in_force,
+        expires_ms=order.expires_ms,
+        magic=order.magic,
+        comment=(order.tag + order.comment)[: limits.COMMENT_CHARS],
+        position_ticket=None,
+        reason=Reason.EXPERT,
+        retcode=order.retcode,
+        placed_ms=order.created_ms,
+        time_ms=order.updated_ms,
+    )
+
+
+def _position_fact(position: Position) -> PositionFact:
+    """An open position as the broker had told it; its ticket is that of its opening order."""
+    return PositionFact(
+        ticket=position.ticket,
+        symbol=position.symbol,
+        digits=position.digits,
+        side=position.side,
+        volume=position.volume,
+        open_price=position.open_price,
+        sl=position.sl,
+        tp=position.tp,
+        swap=position.swap,
+        commission=position.commission,
+        magic=position.magic,
+        comment=position.comment,
+        order_ticket=position.ticket,
+        opened_ms=position.opened_ms,
+        time_ms=position.updated_ms,
+    )

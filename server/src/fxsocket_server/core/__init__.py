@@ -1,0 +1,1 @@
+"""Clock, ids, random numbers, limits, errors and codec: what every layer may use."""

@@ -1,0 +1,313 @@
+"""The catalogue of error codes, as spec/errors.yaml has it (`make check` compares the two)."""
+
+from msgspec import Struct
+
+
+class ErrorKind(Struct, frozen=True):
+    """One code: HTTP status, title, whether the same request can succeed later, what to do."""
+
+    code: str
+    status: int
+    title: str
+    retryable: bool
+    advice: str
+
+
+_KINDS = (
+    ErrorKind(
+        "bad_request",
+        400,
+        "Bad request",
+        False,
+        "Mend the request line, query or header that the detail names.",
+    ),
+    ErrorKind(
+        "malformed_json",
+        400,
+        "Malformed JSON",
+        False,
+        "Send one JSON object in UTF-8; the detail says where it breaks.",
+    ),
+    ErrorKind(
+        "unauthorized",
+        401,
+        "Unauthorized",
+        False,
+        "Send a valid key as Authorization: Bearer fxs_...; replace a revoked or expired one.",
+    ),
+    ErrorKind(
+        "forbidden",
+        403,
+        "Forbidden",
+        False,
+        "Use a key whose scope, addresses and limits allow this.",
+    ),
+    ErrorKind(
+        "sim_only",
+        403,
+        "Simulated accounts only",
+        False,
+        "Name an account of kind SIM or REPLAY.",
+    ),
+    ErrorKind(
+        "not_found",
+        404,
+        "Not found",
+        False,
+        "Check the path, the id and the account that it belongs to.",
+    ),
+    ErrorKind(
+        "method_not_allowed",
+        405,
+        "Method not allowed",
+        False,
+        "Use one of the methods that the Allow header lists.",
+    ),
+    ErrorKind(
+        "request_timeout",
+        408,
+        "Request timeout",
+        True,
+        "The request did not arrive whole in time and nothing was done; send it again.",
+    ),
+    ErrorKind(
+        "idempotency_in_flight",
+        409,
+        "Request in flight",
+        True,
+        "The first request with this key is still running; wait Retry-After and send it again.",
+    ),
+    ErrorKind(
+        "payload_too_large",
+        413,
+        "Payload too large",
+        False,
+        "Send a smaller body; the detail names the limit.",
+    ),
+    ErrorKind(
+        "unsupported_media_type",
+        415,
+        "Unsupported media type",
+        False,
+        "Send the body with Content-Type: application/json.",
+    ),
+    ErrorKind(
+        "validation_error",
+        422,
+        "Validation error",
+        False,
+        "Mend the fields that errors points at.",
+    ),
+    ErrorKind(
+        "account_required",
+        422,
+        "Account required",
+        False,
+        "Name one of the accounts that the detail lists with X-Account-Id or account_id.",
+    ),
+    ErrorKind(
+        "idempotency_key_reused",
+        422,
+        "Idempotency key reused",
+        False,
+        "This key belongs to another request; take a new key for a new request.",
+    ),
+    ErrorKind(
+        "cursor_invalid",
+        422,
+        "Invalid cursor",
+        False,
+        "Send next_cursor unchanged with the parameters of its page, or start again without one.",
+    ),
+    ErrorKind(
+        "epoch_mismatch",
+        422,
+        "Epoch mismatch",
+        False,
+        "The event log is another one now; read orders and positions anew and go on from its head.",
+    ),
+    ErrorKind(
+        "invalid_symbol",
+        422,
+        "Invalid symbol",
+        False,
+        "Take a name from GET /symbols; brokers spell symbols differently.",
+    ),
+    ErrorKind(
+        "invalid_volume",
+        422,
+        "Invalid volume",
+        False,
+        "Keep to the symbol's volume_min, volume_max and volume_step, and to what is open.",
+    ),
+    ErrorKind(
+        "invalid_price",
+        422,
+        "Invalid price",
+        False,
+        "Put the price on the right side of the market and at least stops_level points away.",
+    ),
+    ErrorKind(
+        "invalid_stops",
+        422,
+        "Invalid stops",
+        False,
+        "Put sl and tp on their sides of the price and at least stops_level points away.",
+    ),
+    ErrorKind(
+        "invalid_fill",
+        422,
+        "Invalid filling",
+        False,
+        "Take one of the symbol's filling_modes, or leave filling out.",
+    ),
+    ErrorKind(
+        "invalid_expiration",
+        422,
+        "Invalid expiration",
+        False,
+        "Send expires_at in the future with SPECIFIED or SPECIFIED_DAY, and only with them.",
+    ),
+    ErrorKind(
+        "market_closed",
+        422,
+        "Market closed",
+        False,
+        "Wait for the symbol's next_open; sessions lists its hours.",
+    ),
+    ErrorKind(
+        "not_enough_money",
+        422,
+        "Not enough money",
+        False,
+        "Lower the volume or free margin; GET /account shows free_margin.",
+    ),
+    ErrorKind(
+        "trade_disabled",
+        422,
+        "Trade disabled",
+        False,
+        "Trading is off for this symbol, account or terminal; see trade_mode and trade_allowed.",
+    ),
+    ErrorKind(
+        "close_only",
+        422,
+        "Close only",
+        False,
+        "Only closing is allowed on this symbol.",
+    ),
+    ErrorKind(
+        "long_only",
+        422,
+        "Long only",
+        False,
+        "Only buying and closing are allowed on this symbol.",
+    ),
+    ErrorKind(
+        "short_only",
+        422,
+        "Short only",
+        False,
+        "Only selling and closing are allowed on this symbol.",
+    ),
+    ErrorKind(
+        "order_limit",
+        422,
+        "Order limit",
+        False,
+        "The account holds all the orders or positions that it may; close or cancel some.",
+    ),
+    ErrorKind(
+        "volume_limit",
+        422,
+        "Volume limit",
+        False,
+        "Keep positions and orders of one direction within the symbol's volume_limit.",
+    ),
+    ErrorKind(
+        "requote",
+        422,
+        "Requote",
+        False,
+        "The price moved; read the quote and place a new order, or allow more deviation.",
+    ),
+    ErrorKind(
+        "price_off",
+        422,
+        "No prices",
+        False,
+        "The symbol has no fresh price; place a new order when quotes come again.",
+    ),
+    ErrorKind(
+        "price_changed",
+        422,
+        "Price changed",
+        False,
+        "The price moved while the order was under way; place a new order.",
+    ),
+    ErrorKind(
+        "no_changes",
+        422,
+        "No changes",
+        False,
+        "Everything already stands as asked; nothing is left to do.",
+    ),
+    ErrorKind(
+        "frozen",
+        422,
+        "Frozen",
+        False,
+        "The market is within freeze_level points; wait until it moves away.",
+    ),
+    ErrorKind(
+        "order_closed",
+        422,
+        "Order done",
+        False,
+        "The order is filled, cancelled, rejected or expired; read it again.",
+    ),
+    ErrorKind(
+        "position_closed",
+        422,
+        "Position closed",
+        False,
+        "The position is closed already; read it again.",
+    ),
+    ErrorKind(
+        "rejected",
+        422,
+        "Rejected",
+        False,
+        "The broker refused; retcode_name and detail say why.",
+    ),
+    ErrorKind(
+        "rate_limited",
+        429,
+        "Too many requests",
+        True,
+        "Wait Retry-After seconds and send it again.",
+    ),
+    ErrorKind(
+        "headers_too_large",
+        431,
+        "Headers too large",
+        False,
+        "Send fewer or shorter headers.",
+    ),
+    ErrorKind(
+        "unavailable",
+        503,
+        "Unavailable",
+        True,
+        "Nothing was sent; wait Retry-After seconds and send it again with the same key.",
+    ),
+    ErrorKind(
+        "journal_unavailable",
+        503,
+        "Journal unavailable",
+        True,
+        "The command could not be recorded and was not sent; send it again with the same key.",
+    ),
+)
+
+CATALOGUE: dict[str, ErrorKind] = {kind.code: kind for kind in _KINDS}

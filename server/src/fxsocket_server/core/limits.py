@@ -1,0 +1,65 @@
+"""Every bound of the server in one place, units last, each with its reason."""
+
+# --- HTTP ------------------------------------------------------------------------------------
+BODY_BYTES = 256 * 1024  # an order is 200 bytes; 100 of them in a batch still fit
+BODY_DRAIN_BYTES = 16 * 1024 * 1024  # read and dropped so that the 413 reaches the sender
+BODY_READ_MS = 10_000  # a body that dribbles in slower than this is refused with 408
+JSON_DEPTH = 32  # no command nests deeper than 3
+PAGE_ROWS = 1_000  # rows of one page of any list
+PAGE_ROWS_DEFAULT = 100
+CANDLE_ROWS = 10_000  # JSON rows stay cheap up to here; CSV answers the whole range
+CANDLE_ROWS_DEFAULT = 500
+EVENT_WAIT_MS = 30_000  # the longest long-poll of GET /events
+
+# --- trading ---------------------------------------------------------------------------------
+ORDER_WAIT_MS = 8_000  # below the 10 s that the brief's sample waits
+MARKET_DEADLINE_MS = 5_000  # a market order not handed over by then is refused
+COMMAND_DEADLINE_MS = 30_000  # the same for every other trade command
+COMMENT_CHARS = 31  # MetaTrader keeps 31 characters of a comment
+CLIENT_ORDER_ID_CHARS = 64
+IDEMPOTENCY_KEY_CHARS = 128
+KEY_RETENTION_MS = 7 * 24 * 3_600_000  # stored answers are replayed for 7 days
+NUMBER_MAX = 1e12  # any larger price, volume or amount is a mistake
+MAGIC_MAX = 2**63 - 1
+
+# --- journal ---------------------------------------------------------------------------------
+JOURNAL_QUEUE_CHANGES = 10_000  # waiting change sets; past it new commands are refused with 503
+JOURNAL_GROUP_CHANGES = 512  # change sets that share one commit
+CHECKPOINT_MS = 1_000  # how often the last price and generator state are saved
+
+# --- rates (the demo's plan) -----------------------------------------------------------------
+REQUESTS_PER_S = 20_000
+REQUESTS_BURST = 40_000
+
+# --- stream ----------------------------------------------------------------------------------
+STREAM_CONNECTIONS = 10_000
+STREAM_FRAME_BYTES = 64 * 1024  # the largest frame a client may send
+STREAM_SUBSCRIPTIONS = 1_024  # symbols of one connection
+STREAM_AUTH_MS = 5_000  # the first frame must authenticate by then
+STREAM_FIRST_FRAME_MS = 2_000  # account events wait this long for a resume to come first
+STREAM_HEARTBEAT_MS = 5_000  # a frame at least this often
+STREAM_MARKET_BYTES = 256 * 1024  # unsent bytes past which market data is conflated
+STREAM_EVENT_BYTES = 1024 * 1024  # unread events past which the connection is closed (4008)
+STREAM_STALL_MS = 2_000  # an unpaced reader of a `max` replay has stalled after this
+STREAM_PENDING_COMMANDS = 256  # trade commands of one connection under way at once
+STREAM_RAW_FRAME_BYTES = 256 * 1024  # the largest frame read at all, to be refused with a reason
+STREAM_KERNEL_BYTES = 64 * 1024  # unsent bytes left to the kernel, which nobody can conflate
+STREAM_PAGE_EVENTS = 256  # logged events read and sent in one turn of the event loop
+STREAM_HEARTBEAT_SCANS = 10  # looks at every connection within one heartbeat
+STREAM_CLOSE_MS = 5_000  # a client has this long to read what is left and answer a close
+REPLAY_TURN_TICKS = 64  # ticks of a `max` replay between two turns of the event loop
+
+# --- candles ---------------------------------------------------------------------------------
+LIVE_CANDLES = 20_160  # M1 candles kept in memory per symbol: two weeks
+LIVE_CANDLES_MS_SPAN = LIVE_CANDLES * 60_000
+
+# --- bridge ----------------------------------------------------------------------------------
+BRIDGE_FRAME_BYTES = 1024 * 1024
+BRIDGE_HELLO_MS = 5_000
+BRIDGE_RETRY_MS = 60_000
+
+# --- shutdown --------------------------------------------------------------------------------
+SHUTDOWN_MS = 1_500  # Ctrl-C ends within 2 s
+
+# --- market data -----------------------------------------------------------------------------
+QUOTE_STALE_MS = 10_000  # an open market that is quiet for this long is not to be trusted

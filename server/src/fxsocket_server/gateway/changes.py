@@ -1,0 +1,79 @@
+"""A change: everything that one trade command or one tick makes true, committed as one.
+
+A change is numbered before it is written: its events carry the account's next `seq` values. The
+journal makes changes durable in the order in which they were appended.
+"""
+
+from msgspec import Struct
+
+from fxsocket_server.model.records import Deal, Order, Position
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One row of an account's log and one public event.
+
+    `payload` is a JSON fragment such as `"order":{...}` that every surface wraps in its own frame.
+    """
+
+    account_id: str
+    seq: int
+    type: str
+    time_ms: int
+    payload: bytes
+
+
+class StoredCommand(Struct, frozen=True, kw_only=True, gc=False):
+    """A trade command as journalled; `answer_body` is None until its outcome is final."""
+
+    command_id: str
+    user_id: str
+    account_id: str
+    key: str | None
+    kind: str
+    subject_id: str
+    fingerprint: bytes
+    created_ms: int
+    answer_status: int | None = None
+    answer_body: bytes | None = None
+
+
+class Change(Struct, kw_only=True, gc=False):
+    """Records and events that commit together; built by the lane, then never touched again."""
+
+    user_id: str
+    account_id: str
+    time_ms: int
+    events: list[Event] = []
+    orders: dict[str, Order] = {}
+    positions: dict[str, Position] = {}
+    deals: list[Deal] = []
+    command: StoredCommand | None = None
+    balance: int | None = None
+    credit: int | None = None
+
+
+class AccountState(Struct, frozen=True, kw_only=True):
+    """What the journal knows of an account: enough to rebuild its book and simulated broker."""
+
+    epoch: str
+    head_seq: int
+    balance: int
+    credit: int
+    last_order_ticket: int
+    last_deal_ticket: int
+    orders: list[Order]
+    positions: list[Position]
+    checkpoint: bytes | None
+
+
+class OrderQuery(Struct, frozen=True, kw_only=True):
+    """Which orders (newest first) or deals (oldest first) to list; `cursor` is a row number."""
+
+    account_id: str
+    limit: int
+    cursor: int | None = None
+    statuses: tuple[str, ...] = ()
+    symbol: str | None = None
+    magic: int | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None

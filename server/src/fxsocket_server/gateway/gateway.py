@@ -1,0 +1,132 @@
+"""The gateway: accounts by id, and which of them a key may use."""
+
+from msgspec import Struct
+
+from fxsocket_server.core.clock import Clock
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.lane import Answer, Command, Lane, Verb, fingerprint_of, wait_of
+from fxsocket_server.gateway.market import MarketData
+from fxsocket_server.gateway.orders.place import PlaceOrder
+from fxsocket_server.gateway.ports import Bus, History, Journal
+from fxsocket_server.gateway.requests import OrderRequest, check_key, one_key
+from fxsocket_server.model.account import Account
+from fxsocket_server.model.enums import AccountStatus
+from fxsocket_server.security.principal import Principal
+
+
+class LinkedAccount(Struct):
+    """An account that this server runs, or ran: only a connected one has a lane."""
+
+    account: Account
+    status: AccountStatus
+    lane: Lane | None = None
+    market: MarketData | None = None
+    error: str | None = None
+
+
+class Sender(Struct, frozen=True, kw_only=True):
+    """How a trade command came in: its id, its key and how long its sender waits."""
+
+    request_id: str
+    key: str | None = None
+    timeout_ms: float | None = None
+
+
+class Gateway:
+    """The use cases' front: finds the account of a request and runs commands in its lane."""
+
+    def __init__(
+        self, journal: Journal, bus: Bus, clock: Clock, ids: IdFactory, history: History
+    ) -> None:
+        self.journal = journal
+        self.bus = bus
+        self.clock = clock
+        self.ids = ids
+        self.history = history
+        self.accounts: dict[str, LinkedAccount] = {}
+
+    def visible(self, principal: Principal) -> list[LinkedAccount]:
+        """The accounts that a key may see, oldest first."""
+        return [
+            linked
+            for linked in self.accounts.values()
+            if linked.account.user_id == principal.user_id and principal.may_see(linked.account.id)
+        ]
+
+    def choose(self, principal: Principal, account_id: str | None) -> LinkedAccount:
+        """The account that a request means.
+
+        Raises `not_found` for an account that the key does not cover, `account_required` when none
+        is named and the key has several and no default.
+        """
+        wanted = account_id or principal.default_account_id
+        if wanted is not None:
+            linked = self.accounts.get(wanted)
+            if linked is None or linked.account.user_id != principal.user_id:
+                raise _unknown(wanted)
+            if not principal.may_see(wanted):
+                raise _unknown(wanted)
+            return linked
+        visible = self.visible(principal)
+        if len(visible) == 1:
+            return visible[0]
+        choices = ", ".join(linked.account.id for linked in visible) or "none yet"
+        raise Problem(
+            "account_required",
+            f"name the account with X-Account-Id or ?account_id=; this key has: {choices}",
+            pointer="?account_id",
+        )
+
+    def lane(self, principal: Principal, account_id: str | None) -> Lane:
+        """The lane of the account that a request means; raises `unavailable` without terminal."""
+        linked = self.choose(principal, account_id)
+        if linked.lane is None:
+            raise Problem(
+                "unavailable",
+                f"account {linked.account.id} is {linked.status.value}; nothing was sent",
+                retry_after_s=5,
+            )
+        return linked.lane
+
+    def market(self, lane: Lane) -> MarketData:
+        """The prices and candles of a lane's account."""
+        market = self.accounts[lane.account.id].market
+        if market is None:
+            raise Problem("unavailable", "the account has no prices yet", retry_after_s=1)
+        return market
+
+    async def place(self, lane: Lane, request: OrderRequest, sender: Sender) -> Answer:
+        """Place an order once; its id is made here so that the journal can name it."""
+        key = one_key(sender.key, request.client_order_id)
+        return await self.run(
+            lane, "order.place", self.ids.make("ord_"), request, key, sender, PlaceOrder(request)
+        )
+
+    async def run(
+        self,
+        lane: Lane,
+        kind: str,
+        subject_id: str,
+        body: object,
+        key: str | None,
+        sender: Sender,
+        verb: Verb,
+    ) -> Answer:
+        """Run a trade command in its account's lane."""
+        check_key(key)
+        # A new order's id is no part of what was asked: a retry has another one.
+        asked_of = "" if kind == "order.place" else subject_id
+        command = Command(
+            id=sender.request_id,
+            kind=kind,
+            subject_id=subject_id,
+            fingerprint=fingerprint_of(kind, asked_of, body),
+            key=key,
+            wait_ms=wait_of(sender.timeout_ms),
+        )
+        return await lane.run(command, verb)
+
+
+def _unknown(account_id: str) -> Problem:
+    return Problem("not_found", f"no account {account_id[:64]!r} for this key")

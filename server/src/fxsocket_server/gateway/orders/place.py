@@ -1,0 +1,129 @@
+"""Place an order: from a request body to what the broker is asked."""
+
+from fxsocket_server.core import limits
+from fxsocket_server.core.codec import encode
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.changes import Change
+from fxsocket_server.gateway.lane import Command, Intent, Lane
+from fxsocket_server.gateway.requests import (
+    OrderRequest,
+    check_extras,
+    check_lifetime,
+    check_price,
+    check_volume,
+    known_symbol,
+)
+from fxsocket_server.gateway.views import order_view
+from fxsocket_server.model.enums import Action, ExecutionMode, Filling, OrderStatus, OrderType
+from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.records import Order
+from fxsocket_server.model.symbol import SymbolSpec
+
+_STOP_LIMITS = (OrderType.BUY_STOP_LIMIT, OrderType.SELL_STOP_LIMIT)
+
+
+class PlaceOrder:
+    """POST /orders and order.place."""
+
+    def __init__(self, request: OrderRequest) -> None:
+        self._request = request
+
+    def __call__(self, lane: Lane, command: Command) -> Intent:
+        """Check the request against the symbol and make the order."""
+        spec = known_symbol(lane.connector.specs(), self._request.symbol)
+        order = self._order(lane, command, spec)
+        action = Action.DEAL if order.type.is_market else Action.PENDING
+        deadline = limits.MARKET_DEADLINE_MS if order.type.is_market else limits.COMMAND_DEADLINE_MS
+        request = TradeRequest(
+            action=action,
+            command_id=command.id,
+            deadline_ms=lane.clock.monotonic_ms() + deadline,
+            symbol=order.symbol,
+            type=order.type,
+            volume=order.volume,
+            price=order.requested_price,
+            stop_limit=order.stop_limit_price,
+            sl=order.sl,
+            tp=order.tp,
+            deviation=order.deviation,
+            filling=order.filling,
+            time_in_force=order.time_in_force,
+            expires_ms=order.expires_ms,
+            magic=order.magic,
+            comment=tagged(order),
+        )
+        order_id = order.id
+
+        def answer(change: Change, _report: Report) -> bytes:
+            return encode(order_view(change.orders[order_id]))
+
+        return Intent(request=request, order=order, answer=answer)
+
+    def _order(self, lane: Lane, command: Command, spec: SymbolSpec) -> Order:
+        request = self._request
+        if request.type is OrderType.CLOSE_BY:
+            raise Problem(
+                "validation_error",
+                "CLOSE_BY is not placed here; POST /v1/positions/{id}/close-by",
+                pointer="/type",
+            )
+        check_extras(request)
+        lifetime, expires_ms = check_lifetime(request)
+        now = lane.connector.time_ms()
+        return Order(
+            id=command.subject_id,
+            user_id=lane.account.user_id,
+            account_id=lane.account.id,
+            client_order_id=request.client_order_id,
+            symbol=spec.symbol,
+            digits=spec.digits,
+            type=request.type,
+            status=OrderStatus.PENDING,
+            volume=check_volume(spec, request.volume),
+            requested_price=_entry_price(request, spec),
+            stop_limit_price=_stop_limit_price(request, spec),
+            sl=check_price("sl", request.sl, spec.digits, "invalid_stops"),
+            tp=check_price("tp", request.tp, spec.digits, "invalid_stops"),
+            deviation=request.deviation,
+            filling=request.filling or default_filling(request.type, spec),
+            time_in_force=lifetime,
+            expires_ms=expires_ms,
+            magic=request.magic,
+            comment=request.comment or "",
+            tag=lane.ids.tag(),
+            created_ms=now,
+            updated_ms=now,
+        )
+
+
+def tagged(order: Order) -> str:
+    """The comment sent to the broker: our tag, then as much of the user's as fits."""
+    return (order.tag + order.comment)[: limits.COMMENT_CHARS]
+
+
+def default_filling(type_: OrderType, spec: SymbolSpec) -> Filling:
+    """The filling that is meant when none is said: the first that the symbol allows."""
+    if not type_.is_market or not spec.filling_modes:
+        return Filling.RETURN
+    return spec.filling_modes[0]
+
+
+def _entry_price(request: OrderRequest, spec: SymbolSpec) -> int | None:
+    price = check_price("price", request.price, spec.digits, "invalid_price")
+    if price is None and not request.type.is_market:
+        raise Problem("invalid_price", f"a {request.type} order needs its price", pointer="/price")
+    if request.type.is_market and spec.execution_mode is ExecutionMode.MARKET:
+        return None  # market execution fills at the market, whatever price came along
+    return price
+
+
+def _stop_limit_price(request: OrderRequest, spec: SymbolSpec) -> int | None:
+    price = check_price("stop_limit_price", request.stop_limit_price, spec.digits, "invalid_price")
+    if (price is not None) != (request.type in _STOP_LIMITS):
+        wanted = "needs" if price is None else "takes no"
+        raise Problem(
+            "invalid_price",
+            f"a {request.type} order {wanted} stop_limit_price",
+            pointer="/stop_limit_price",
+        )
+    return price

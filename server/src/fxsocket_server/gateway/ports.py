@@ -1,0 +1,264 @@
+"""The ports: what the use cases need from the outside, as Protocols that adapters implement."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from fxsocket_server.gateway.changes import AccountState, Change, Event, OrderQuery, StoredCommand
+from fxsocket_server.model.account import AccountFigures
+from fxsocket_server.model.candle import Candle
+from fxsocket_server.model.facts import (
+    DealFact,
+    Fact,
+    OrderFact,
+    Quote,
+    Report,
+    TerminalSnapshot,
+    TradeRequest,
+)
+from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.model.symbol import SymbolSpec
+from fxsocket_server.model.timeframe import Timeframe
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What a kind of terminal can do; acceptance cards are chosen by it.
+
+    `in_process` says that a hand-over leaves nothing outside this process, and that the terminal is
+    rebuilt from committed facts: one commit then serves both barriers.
+    """
+
+    in_process: bool
+    price_control: bool = False
+    close_by: bool = False
+    ticks: bool = True
+    history: bool = False
+
+
+class FactSink(Protocol):
+    """Where a connector delivers what its terminal reports; the account's lane implements it."""
+
+    async def on_tick(self, quote: Quote) -> None:
+        """A new price; returns when the account's clock may go on."""
+        ...
+
+    async def on_facts(self, facts: tuple[Fact, ...], time_ms: int) -> None:
+        """Facts that no command of ours asked for (SL, TP, pending fills); returns when durable."""
+        ...
+
+    async def on_report(self, command_id: str, report: Report) -> None:
+        """The outcome of a command whose hand-over did not answer at once."""
+        ...
+
+
+class Connector(Protocol):
+    """The one port between gateway and terminals."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this kind of terminal can do."""
+        ...
+
+    async def start(self, sink: FactSink) -> None:
+        """Connect and begin to deliver facts and prices."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop delivering; the terminal itself may live on."""
+        ...
+
+    def time_ms(self) -> int:
+        """The account's broker clock as UTC milliseconds."""
+        ...
+
+    def server_offset_s(self, utc_ms: int) -> int:
+        """Seconds that the broker's server time is ahead of UTC at a moment."""
+        ...
+
+    def specs(self) -> Mapping[str, SymbolSpec]:
+        """The symbols of the account, by name."""
+        ...
+
+    def market_open(self, symbol: str, utc_ms: int) -> bool:
+        """Whether a symbol may be traded at a moment."""
+        ...
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The newest price, or None before the first."""
+        ...
+
+    def figures(self) -> AccountFigures:
+        """The account's money now."""
+        ...
+
+    def position_profit(self, ticket: int) -> int:
+        """Floating profit of an open position in minor units, without swap and commission."""
+        ...
+
+    def tick_value(self, symbol: str) -> float | None:
+        """Worth of one tick of one lot in the account's currency; None without a rate."""
+        ...
+
+    def hand_over(self, request: TradeRequest) -> Report | None:
+        """Give a trade request to the terminal; None when its report follows through the sink."""
+        ...
+
+    def lookup(self, tag: str) -> tuple[OrderFact, ...]:
+        """Orders at the terminal whose comment starts with a command's tag."""
+        ...
+
+    def snapshot(self) -> TerminalSnapshot:
+        """All that the terminal holds now."""
+        ...
+
+    def deals(self, from_ms: int) -> tuple[DealFact, ...]:
+        """Deals of the terminal's own history since a moment, where `capabilities.history`."""
+        ...
+
+    def checkpoint(self) -> bytes | None:
+        """State that facts do not hold (last prices, generator), to be saved now and then."""
+        ...
+
+    def rebuild(self, state: AccountState) -> None:
+        """Forget everything and start again from committed facts (in-process terminals only)."""
+        ...
+
+    async def set_price(self, symbol: str, bid: int, ask: int) -> Quote:
+        """Put the market there, as a tick of its own (where `capabilities.price_control`)."""
+        ...
+
+
+class Journal(Protocol):
+    """The durable record of intents and facts; one writer, changes commit in order."""
+
+    def append(self, change: Change) -> asyncio.Future[None]:
+        """Queue a change; the future ends once it is durable, or with JournalUnavailable."""
+        ...
+
+    def durable(self) -> asyncio.Future[None] | None:
+        """The newest queued change that is not durable yet, or None."""
+        ...
+
+    def on_failure(self, callback: Callable[[], None]) -> None:
+        """Call back after a failed commit, when every queued change was refused."""
+        ...
+
+    def open_account(self, account_id: str, user_id: str, epoch: str) -> AccountState:
+        """Load an account's state, creating its log when there is none."""
+        ...
+
+    def save_checkpoint(self, account_id: str, checkpoint: bytes) -> None:
+        """Save a connector's checkpoint with the next commit."""
+        ...
+
+    def command(self, account_id: str, key: str) -> StoredCommand | None:
+        """The command that used an idempotency key."""
+        ...
+
+    def open_commands(self, account_id: str) -> list[StoredCommand]:
+        """Commands whose answer is not final."""
+        ...
+
+    def order(self, account_id: str, order_id: str) -> Order | None:
+        """One order by id."""
+        ...
+
+    def order_by_client_id(self, account_id: str, client_order_id: str) -> Order | None:
+        """One order by the client's own id."""
+        ...
+
+    def orders(self, query: OrderQuery) -> list[tuple[int, Order]]:
+        """Orders newest first, each with its row number (the cursor)."""
+        ...
+
+    def position(self, account_id: str, position_id: str) -> Position | None:
+        """One position by id."""
+        ...
+
+    def deals(self, query: OrderQuery) -> list[tuple[int, Deal]]:
+        """Deals oldest first, each with its row number (the cursor)."""
+        ...
+
+    def has_deal(self, account_id: str, ticket: int) -> bool:
+        """Whether a deal of the broker's number is booked already."""
+        ...
+
+    def closing_deals(self, account_id: str, position_id: str) -> list[Deal]:
+        """The deals that closed a position, oldest first."""
+        ...
+
+    def events(self, account_id: str, after: int, limit: int) -> list[Event]:
+        """Committed events above `after`, in order."""
+        ...
+
+
+class History(Protocol):
+    """Stored candles of the past; reads may be slow, so they run beside the event loop."""
+
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that have stored candles."""
+        ...
+
+    def candles(
+        self, symbol: str, timeframe: Timeframe, digits: int, from_ms: int, to_ms: int
+    ) -> list[Candle]:
+        """Candles whose start lies in [from_ms, to_ms), ascending, prices in points."""
+        ...
+
+
+class TickMessage(Struct, frozen=True, gc=False):
+    """A price on the bus; `n` counts the ticks of the account's feed from 1."""
+
+    account_id: str
+    n: int
+    quote: Quote
+    digits: int
+
+
+class Bus(Protocol):
+    """Messages between the parts of a server: committed events and ticks, by topic."""
+
+    def publish(self, topic: str, message: object) -> None:
+        """Hand a message to every subscriber of its topic, in order."""
+        ...
+
+    def subscribe(self, topic: str, handler: Callable[[object], None]) -> Callable[[], None]:
+        """Call `handler` for each message of a topic (`kind.account_id` or `kind.*`).
+
+        Returns a function that ends the subscription.
+        """
+        ...
+
+    async def request(self, topic: str, message: object) -> object:
+        """Ask the one responder of a topic and wait for its answer."""
+        ...
+
+    def respond(self, topic: str, responder: Callable[[object], object]) -> Callable[[], None]:
+        """Become the responder of a topic; awaitable answers are awaited."""
+        ...
+
+
+class FeedGate(Protocol):
+    """Holds an account's feed back for its readers (pacing, and `max` replays)."""
+
+    def held(self, account_id: str, lossless: bool) -> bool:
+        """Whether the feed must wait: a pacing reader owes an ack, or a reader has no room."""
+        ...
+
+    async def wait(self, account_id: str, lossless: bool) -> None:
+        """Return once the feed may deliver its next tick."""
+        ...
+
+    async def first_reader(self, account_id: str) -> None:
+        """Return once somebody has subscribed to the account's ticks."""
+        ...
+
+
+class Reach(Protocol):
+    """Called at the named points of the order path; the kill tests end the process there."""
+
+    def __call__(self, point: str) -> None:
+        """The point `point` was reached."""
+        ...

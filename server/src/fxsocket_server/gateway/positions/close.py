@@ -1,0 +1,120 @@
+"""Close a position, wholly or in part; closing a closed one answers what closed it."""
+
+from fxsocket_server.core import limits
+from fxsocket_server.core.codec import encode
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.changes import Change
+from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane
+from fxsocket_server.gateway.orders.place import default_filling, tagged
+from fxsocket_server.gateway.positions.read import position_by_id
+from fxsocket_server.gateway.requests import check_volume, known_symbol
+from fxsocket_server.gateway.views import CloseResultView, price_number
+from fxsocket_server.model.enums import Action, OrderStatus, OrderType, PositionStatus, Side
+from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.model.units import LOT, POWERS, div_half_away, lots_text
+
+
+class ClosePosition:
+    """DELETE /positions/{id}, and DELETE /orders/{id} of a filled order."""
+
+    def __init__(self, lots: float | None, deviation: int | None) -> None:
+        self._lots = lots
+        self._deviation = deviation
+
+    def __call__(self, lane: Lane, command: Command) -> Intent | Answer:
+        """Make the closing order, or answer how the position was closed already."""
+        return self.close(lane, command, position_by_id(lane, command.subject_id))
+
+    def close(self, lane: Lane, command: Command, position: Position) -> Intent | Answer:
+        """Close `position`, whoever named it."""
+        if position.status is PositionStatus.CLOSED:
+            deals = lane.journal.closing_deals(lane.account.id, position.id)
+            view = close_result(position, deals, lane.account.money_digits, already=True)
+            return Answer(200, encode(view))
+        order = self._order(lane, position)
+        request = TradeRequest(
+            action=Action.DEAL,
+            command_id=command.id,
+            deadline_ms=lane.clock.monotonic_ms() + limits.MARKET_DEADLINE_MS,
+            symbol=order.symbol,
+            type=order.type,
+            volume=order.volume,
+            deviation=order.deviation,
+            filling=order.filling,
+            magic=order.magic,
+            comment=tagged(order),
+            position_ticket=position.ticket,
+        )
+        position_id = position.id
+
+        def answer(change: Change, _report: Report) -> bytes:
+            deals = [deal for deal in change.deals if deal.position_id == position_id]
+            after = change.positions.get(position_id, position)
+            return encode(close_result(after, deals, lane.account.money_digits, already=False))
+
+        return Intent(request=request, order=order, answer=answer)
+
+    def _order(self, lane: Lane, position: Position) -> Order:
+        spec = known_symbol(lane.connector.specs(), position.symbol)
+        type_ = OrderType.SELL if position.side is Side.BUY else OrderType.BUY
+        now = lane.connector.time_ms()
+        return Order(
+            id=lane.ids.make("ord_"),
+            user_id=lane.account.user_id,
+            account_id=lane.account.id,
+            client_order_id=None,
+            symbol=position.symbol,
+            digits=position.digits,
+            type=type_,
+            status=OrderStatus.PENDING,
+            volume=self._volume(lane, position),
+            deviation=self._deviation,
+            filling=default_filling(type_, spec),
+            magic=position.magic,
+            comment=position.comment,
+            tag=lane.ids.tag(),
+            position_id=position.id,
+            created_ms=now,
+            updated_ms=now,
+        )
+
+    def _volume(self, lane: Lane, position: Position) -> int:
+        if self._lots is None:
+            return position.volume
+        spec = known_symbol(lane.connector.specs(), position.symbol)
+        # The rest of a position may be closed even below the symbol's minimum.
+        volume = check_volume(spec, self._lots, least=min(spec.volume_min, position.volume))
+        if volume > position.volume:
+            raise Problem(
+                "invalid_volume",
+                f"position {position.id} holds {lots_text(position.volume)} lots; "
+                f"{lots_text(volume)} cannot be closed",
+                pointer="?volume",
+            )
+        return volume
+
+
+def close_result(
+    position: Position, deals: list[Deal], money_digits: int, *, already: bool
+) -> CloseResultView:
+    """What closing deals did to a position; the price is weighted by volume."""
+    money = POWERS[money_digits]
+    volume = sum(deal.volume for deal in deals)
+    price = None
+    if volume:
+        weighted = sum((deal.price or 0) * deal.volume for deal in deals)
+        price = price_number(div_half_away(weighted, volume), position.digits)
+    return CloseResultView(
+        position.id,
+        position.order_id,
+        position.status,
+        volume / LOT,
+        position.volume / LOT,
+        price,
+        sum(deal.profit for deal in deals) / money,
+        sum(deal.swap for deal in deals) / money,
+        sum(deal.commission for deal in deals) / money,
+        already,
+        deals[-1].order_id if deals else None,
+    )

@@ -1,0 +1,109 @@
+"""Reads of orders, deals and events: pages with cursors, and the long-poll of events."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from fxsocket_server.core import limits
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.changes import Event, OrderQuery
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.ports import Bus
+from fxsocket_server.gateway.views import DealView, OrderView, deal_view, order_view, time_text
+
+
+class OrderPage(Struct, frozen=True):
+    """Orders, newest first."""
+
+    data: list[OrderView]
+    next_cursor: str | None
+
+
+class DealPage(Struct, frozen=True):
+    """Deals, oldest first."""
+
+    data: list[DealView]
+    next_cursor: str | None
+
+
+def page_limit(limit: int | None, default: int, most: int = limits.PAGE_ROWS) -> int:
+    """The rows of a page; raises `validation_error` outside 1..most."""
+    if limit is None:
+        return default
+    if not 1 <= limit <= most:
+        raise Problem("validation_error", f"limit must be 1 to {most}", pointer="?limit")
+    return limit
+
+
+def cursor_number(cursor: str | None) -> int | None:
+    """The row number in a cursor; raises `cursor_invalid`."""
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise Problem("cursor_invalid", "send next_cursor as it came, or none", pointer="?cursor")
+    return int(cursor)
+
+
+def time_parameter(name: str, text: str | None) -> int | None:
+    """A time of the query string in UTC milliseconds: ISO 8601, without zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        # A '+' of a zone arrives as a space when it was not escaped.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise Problem(
+            "validation_error",
+            f"{name} must be an ISO 8601 time such as 2026-01-31T00:00:00Z",
+            pointer="?" + name,
+        ) from None
+
+
+def list_orders(lane: Lane, query: OrderQuery) -> OrderPage:
+    """A page of orders; the caller has waited for `lane.settled`."""
+    rows = lane.journal.orders(query)
+    cursor = str(rows[-1][0]) if len(rows) == query.limit else None
+    return OrderPage([order_view(order) for _, order in rows], cursor)
+
+
+def list_deals(lane: Lane, query: OrderQuery) -> DealPage:
+    """A page of deals; the caller has waited for `lane.settled`."""
+    rows = lane.journal.deals(query)
+    cursor = str(rows[-1][0]) if len(rows) == query.limit else None
+    digits = lane.account.money_digits
+    return DealPage([deal_view(deal, digits) for _, deal in rows], cursor)
+
+
+def event_row(event: Event) -> bytes:
+    """An event as a JSON object of GET /events."""
+    head = f'{{"seq":{event.seq},"type":"{event.type}","time":"{time_text(event.time_ms)}",'
+    return head.encode() + event.payload + b"}"
+
+
+async def wait_for_events(lane: Lane, bus: Bus, after: int, wait_ms: float) -> None:
+    """Return once the log holds an event above `after`, or the wait is over."""
+    if lane.published_seq > after or wait_ms <= 0:
+        return
+    arrived = asyncio.Event()
+    leave = bus.subscribe("events." + lane.account.id, lambda _: arrived.set())
+    try:
+        await asyncio.wait_for(arrived.wait(), wait_ms / 1000)
+    except TimeoutError:
+        return
+    finally:
+        leave()
+
+
+def events_body(lane: Lane, after: int, limit: int) -> bytes:
+    """The answer of GET /events: the log's epoch and head, and the events above `after`."""
+    events = lane.journal.events(lane.account.id, after, limit)
+    head = max(lane.published_seq, events[-1].seq if events else 0)
+    more = bool(events) and events[-1].seq < head
+    cursor = f'"{events[-1].seq}"' if more else "null"
+    rows = b",".join(event_row(event) for event in events)
+    start = f'{{"epoch":"{lane.book.epoch}","head":{head},"data":['
+    return start.encode() + rows + f'],"next_cursor":{cursor}}}'.encode()

@@ -1,0 +1,292 @@
+"""Turns intents and a terminal's facts into a numbered change: records and events.
+
+Applying a fact twice changes nothing: facts are keyed by the broker's own numbers, and a deal that
+is booked already is skipped.
+"""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from fxsocket_server.core.codec import encode
+from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.book import Book
+from fxsocket_server.gateway.changes import Change, Event
+from fxsocket_server.gateway.views import (
+    BalanceView,
+    deal_view,
+    order_payload,
+    position_view,
+)
+from fxsocket_server.model.account import Account
+from fxsocket_server.model.enums import DealEntry, DealType, OrderStatus, PositionStatus
+from fxsocket_server.model.facts import BalanceFact, DealFact, Fact, OrderFact, PositionFact
+from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.model.units import POWERS, div_half_away
+
+_ORDER_EVENTS = {
+    OrderStatus.PENDING: "order.pending",
+    OrderStatus.PLACED: "order.placed",
+    OrderStatus.PARTIALLY_FILLED: "order.partially_filled",
+    OrderStatus.FILLED: "order.filled",
+    OrderStatus.CANCELED: "order.canceled",
+    OrderStatus.REJECTED: "order.rejected",
+    OrderStatus.EXPIRED: "order.expired",
+    OrderStatus.UNKNOWN: "order.unknown",
+}
+
+_BALANCE_EVENTS = {
+    DealType.BALANCE: "balance.deposit",
+    DealType.CREDIT: "balance.credit",
+    DealType.CORRECTION: "balance.correction",
+}
+
+
+def untagged(comment: str) -> str:
+    """A broker comment without the tag of ours that it may begin with."""
+    if comment.startswith("~") and len(comment) >= 12 and comment[11] == " ":
+        return comment[12:]
+    return comment
+
+
+class Recorder:
+    """Folds intents and facts into the book and into a change, in one pass."""
+
+    def __init__(
+        self, account: Account, book: Book, ids: IdFactory, is_booked: Callable[[int], bool]
+    ) -> None:
+        self.account = account
+        self.book = book
+        self._ids = ids
+        self._is_booked = is_booked
+        self._reserved: dict[int, str] = {}
+
+    def begin(self, time_ms: int) -> Change:
+        """An empty change of this account at a broker time."""
+        return Change(
+            user_id=self.account.user_id,
+            account_id=self.account.id,
+            time_ms=time_ms,
+            events=[],
+            orders={},
+            positions={},
+            deals=[],
+        )
+
+    def event(self, change: Change, type_: str, payload: bytes) -> None:
+        """Number an event and add it to the change."""
+        self.book.head_seq += 1
+        change.events.append(
+            Event(self.account.id, self.book.head_seq, type_, change.time_ms, payload)
+        )
+
+    def order(self, change: Change, order: Order, event_type: str | None = None) -> None:
+        """Record a new version of an order and the event that tells of it."""
+        self.book.put_order(order)
+        change.orders[order.id] = order
+        self.event(change, event_type or _ORDER_EVENTS[order.status], order_payload(order))
+
+    def facts(self, change: Change, facts: tuple[Fact, ...], order_id: str | None = None) -> None:
+        """Apply a terminal's facts in order; `order_id` is our order that they answer."""
+        for fact in facts:
+            if type(fact) is OrderFact:
+                self._order_fact(change, fact, order_id)
+            elif type(fact) is DealFact:
+                self._deal_fact(change, fact)
+            elif type(fact) is PositionFact:
+                self._position_fact(change, fact)
+            elif type(fact) is BalanceFact:
+                self._balance_fact(change, fact)
+
+    # --- orders ------------------------------------------------------------------------------
+
+    def _order_fact(self, change: Change, fact: OrderFact, order_id: str | None) -> None:
+        known = self.book.order_by_ticket(fact.ticket)
+        if known is None and order_id is not None:
+            intent = self.book.orders[order_id]
+            known = intent if intent.ticket is None else None
+        position_id = self._position_id(fact.position_ticket)
+        if known is None:
+            order = self._order_of_terminal(fact, position_id)
+        else:
+            order = self._next_version(known, fact, position_id)
+        if order != known:
+            modified = known is not None and known.status is order.status
+            self.order(change, order, "order.modified" if modified else None)
+
+    def _next_version(self, known: Order, fact: OrderFact, position_id: str | None) -> Order:
+        order = replace(
+            known,
+            type=fact.type,
+            status=fact.status,
+            ticket=fact.ticket,
+            filled_volume=fact.filled_volume,
+            requested_price=fact.price if not known.type.is_market else known.requested_price,
+            price=fact.filled_price,
+            stop_limit_price=fact.stop_limit,
+            sl=fact.sl,
+            tp=fact.tp,
+            expires_ms=fact.expires_ms,
+            position_id=position_id or known.position_id,
+            retcode=fact.retcode,
+        )
+        # A fact that tells nothing new must not make a new version, nor an event.
+        return known if order == known else replace(order, updated_ms=fact.time_ms)
+
+    def _order_of_terminal(self, fact: OrderFact, position_id: str | None) -> Order:
+        """An order that did not come through us: SL, TP, or made by hand."""
+        return Order(
+            id=self._ids.make("ord_"),
+            user_id=self.account.user_id,
+            account_id=self.account.id,
+            client_order_id=None,
+            symbol=fact.symbol,
+            digits=fact.digits,
+            type=fact.type,
+            status=fact.status,
+            volume=fact.volume,
+            filled_volume=fact.filled_volume,
+            requested_price=fact.price,
+            price=fact.filled_price,
+            stop_limit_price=fact.stop_limit,
+            sl=fact.sl,
+            tp=fact.tp,
+            filling=fact.filling,
+            time_in_force=fact.time_in_force,
+            expires_ms=fact.expires_ms,
+            magic=fact.magic,
+            comment=untagged(fact.comment),
+            ticket=fact.ticket,
+            position_id=position_id,
+            retcode=fact.retcode,
+            reason=fact.reason.value.lower(),
+            created_ms=fact.placed_ms,
+            updated_ms=fact.time_ms,
+        )
+
+    # --- deals -------------------------------------------------------------------------------
+
+    def _deal_fact(self, change: Change, fact: DealFact) -> None:
+        if self._is_booked(fact.ticket):
+            return
+        order = self.book.order_by_ticket(fact.order_ticket)
+        position = self.book.position_by_ticket(fact.position_ticket)
+        deal = Deal(
+            id=self._ids.make("deal_"),
+            user_id=self.account.user_id,
+            account_id=self.account.id,
+            ticket=fact.ticket,
+            order_id=order.id if order is not None else None,
+            position_id=self._position_id(fact.position_ticket),
+            symbol=fact.symbol,
+            digits=fact.digits,
+            type=fact.type,
+            entry=fact.entry,
+            volume=fact.volume,
+            price=fact.price,
+            profit=fact.profit,
+            swap=fact.swap,
+            commission=fact.commission,
+            fee=fact.fee,
+            magic=fact.magic,
+            comment=untagged(fact.comment),
+            reason=fact.reason,
+            time_ms=fact.time_ms,
+        )
+        change.deals.append(deal)
+        type_ = _BALANCE_EVENTS.get(fact.type, "deal.added")
+        self.event(change, type_, b'"deal":' + encode(deal_view(deal, self.account.money_digits)))
+        if position is not None and fact.entry not in (None, DealEntry.IN):
+            self.book.put_position(_booked(position, fact))
+
+    def _position_id(self, ticket: int | None) -> str | None:
+        """The id of a position; one that the next fact opens gets its id now."""
+        if ticket is None:
+            return None
+        position = self.book.position_by_ticket(ticket)
+        if position is not None:
+            return position.id
+        if ticket not in self._reserved:
+            self._reserved[ticket] = self._ids.make("pos_")
+        return self._reserved[ticket]
+
+    # --- positions and balance ---------------------------------------------------------------
+
+    def _position_fact(self, change: Change, fact: PositionFact) -> None:
+        known = self.book.position_by_ticket(fact.ticket)
+        if known is None:
+            if fact.volume == 0:
+                return
+            known = self._position_of_terminal(fact)
+            self._reserved.pop(fact.ticket, None)
+            type_ = "position.opened"
+        elif fact.volume == 0:
+            type_ = "position.closed"
+        else:
+            type_ = "position.changed"
+        position = replace(
+            known,
+            status=PositionStatus.OPEN if fact.volume else PositionStatus.CLOSED,
+            volume=fact.volume,
+            open_price=fact.open_price,
+            sl=fact.sl,
+            tp=fact.tp,
+            swap=fact.swap,
+            commission=fact.commission if fact.volume else known.commission,
+            updated_ms=fact.time_ms,
+        )
+        self.book.put_position(position)
+        change.positions[position.id] = position
+        self.event(change, type_, self._position_payload(position))
+
+    def _position_of_terminal(self, fact: PositionFact) -> Position:
+        order = self.book.order_by_ticket(fact.order_ticket)
+        return Position(
+            id=self._position_id(fact.ticket) or "",
+            user_id=self.account.user_id,
+            account_id=self.account.id,
+            ticket=fact.ticket,
+            symbol=fact.symbol,
+            digits=fact.digits,
+            side=fact.side,
+            status=PositionStatus.OPEN,
+            volume=fact.volume,
+            open_price=fact.open_price,
+            magic=fact.magic,
+            comment=untagged(fact.comment),
+            order_id=order.id if order is not None else None,
+            opened_ms=fact.opened_ms,
+            updated_ms=fact.time_ms,
+        )
+
+    def _position_payload(self, position: Position) -> bytes:
+        view = position_view(
+            position, position.close_price, position.profit, self.account.money_digits
+        )
+        return b'"position":' + encode(view)
+
+    def _balance_fact(self, change: Change, fact: BalanceFact) -> None:
+        self.book.balance = change.balance = fact.balance
+        self.book.credit = change.credit = fact.credit
+        money = self.account.money_digits
+        view = BalanceView(
+            fact.balance / POWERS[money], fact.credit / POWERS[money], self.account.currency
+        )
+        self.event(change, "balance.changed", b'"balance":' + encode(view))
+
+
+def _booked(position: Position, deal: DealFact) -> Position:
+    """A position after a closing deal: profit added, close price averaged over closed volume."""
+    closed = position.closed_volume + deal.volume
+    price = deal.price or 0
+    if position.close_price is not None and closed:
+        before = position.close_price * position.closed_volume
+        price = div_half_away(before + price * deal.volume, closed)
+    return replace(
+        position,
+        close_price=price,
+        closed_volume=closed,
+        profit=position.profit + deal.profit,
+        closed_swap=position.closed_swap + deal.swap,
+        commission=position.commission + deal.commission,
+    )

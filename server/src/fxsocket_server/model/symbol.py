@@ -1,0 +1,61 @@
+"""A symbol's trading rules, in integers."""
+
+from msgspec import Struct
+
+from fxsocket_server.model.enums import (
+    CalcMode,
+    ExecutionMode,
+    Filling,
+    OrderType,
+    SwapMode,
+    TradeMode,
+)
+
+WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+
+
+class Session(Struct, frozen=True):
+    """A span of a weekday (0 = Sunday) in minutes of broker server time; `to_minute` up to 1440."""
+
+    weekday: int
+    from_minute: int
+    to_minute: int
+
+
+class SymbolSpec(Struct, frozen=True, kw_only=True):
+    """What a broker allows on one symbol and how it calculates.
+
+    Prices and levels are points; volumes and `contract_size` are 1e-8 units (lots, currency units);
+    swap rates and margin rates are 1e-8; spreads are points.
+    """
+
+    symbol: str
+    description: str
+    digits: int
+    contract_size: int
+    currency_base: str
+    currency_profit: str
+    currency_margin: str
+    tick_size: int
+    volume_min: int
+    volume_max: int
+    volume_step: int
+    volume_limit: int = 0
+    stops_level: int = 0
+    freeze_level: int = 0
+    execution_mode: ExecutionMode = ExecutionMode.MARKET
+    filling_modes: tuple[Filling, ...] = (Filling.FOK, Filling.IOC)
+    order_types: tuple[OrderType, ...]
+    trade_mode: TradeMode = TradeMode.FULL
+    calc_mode: CalcMode
+    margin_initial: int = 0
+    margin_hedged: int = 0
+    margin_rate: int = 10**8
+    swap_mode: SwapMode = SwapMode.DISABLED
+    swap_long: int = 0
+    swap_short: int = 0
+    swap_triple_day: int = 3
+    spread: int = 0
+    spread_floating: bool = True
+    quote_sessions: tuple[Session, ...] = ()
+    trade_sessions: tuple[Session, ...] = ()

@@ -1,0 +1,1 @@
+"""Keys, principals, limits: who may do what, decided without I/O."""

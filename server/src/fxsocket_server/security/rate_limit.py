@@ -1,0 +1,32 @@
+"""Rate limits by GCRA: one timestamp per bucket says how far ahead of its rate a key is."""
+
+from msgspec import Struct
+
+
+class Verdict(Struct, frozen=True, gc=False):
+    """Whether a request passes, what is left of the burst, and seconds until one more passes."""
+
+    allowed: bool
+    remaining: int
+    reset_s: float
+
+
+class RateLimiter:
+    """One plan (rate and burst) for many keys, on the monotonic clock."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self.per_s = per_s
+        self.burst = burst
+        self._interval_ms = 1000 / per_s
+        self._tolerance_ms = self._interval_ms * burst
+        self._arrival_ms: dict[str, float] = {}
+
+    def take(self, key_id: str, now_ms: float) -> Verdict:
+        """Count one request of a key at a monotonic time."""
+        arrival = max(self._arrival_ms.get(key_id, 0.0), now_ms)
+        ahead = arrival + self._interval_ms - now_ms
+        if ahead > self._tolerance_ms:
+            return Verdict(False, 0, (ahead - self._tolerance_ms) / 1000)
+        self._arrival_ms[key_id] = arrival + self._interval_ms
+        remaining = int((self._tolerance_ms - ahead) / self._interval_ms)
+        return Verdict(True, remaining, ahead / 1000)

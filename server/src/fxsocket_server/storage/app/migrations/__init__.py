@@ -1,0 +1,1 @@
+"""Alembic's home; the revisions stand in versions/."""

@@ -1,0 +1,99 @@
+"""Users, keys and accounts in app.db. Called at start and by rare commands, never per request."""
+
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text, update
+
+from fxsocket_server.model.account import Account
+from fxsocket_server.security.keys import ApiKey
+from fxsocket_server.security.principal import Scope
+from fxsocket_server.storage.app.tables import accounts, api_keys, users
+
+HEAD_REVISION = "0001"
+
+
+class AppStore:
+    """app.db behind SQLAlchemy Core."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine: Engine = create_engine(database_url)
+        with self._engine.begin() as connection:
+            _migrate(connection)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def ensure_user(self, user_id: str, name: str, now_ms: int) -> None:
+        """Create a user unless it is there."""
+        with self._engine.begin() as connection:
+            if connection.execute(select(users.c.id).where(users.c.id == user_id)).first() is None:
+                row = {"id": user_id, "name": name, "created_ms": now_ms}
+                connection.execute(insert(users).values(row))
+
+    def accounts(self) -> list[Account]:
+        """Every account, oldest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(accounts.c.body).order_by(accounts.c.created_ms))
+            return [msgspec.json.decode(body, type=Account) for (body,) in rows]
+
+    def add_account(self, account: Account) -> None:
+        """Store a new account."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(accounts).values(
+                    id=account.id,
+                    user_id=account.user_id,
+                    kind=account.kind.value,
+                    created_ms=account.created_ms,
+                    body=msgspec.json.encode(account).decode(),
+                )
+            )
+
+    def keys(self) -> list[ApiKey]:
+        """Every key that is not revoked."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(api_keys).where(api_keys.c.revoked_ms.is_(None)))
+            return [_key_of(row._asdict()) for row in rows]
+
+    def put_key(self, key: ApiKey) -> None:
+        """Store a key, replacing an older version and any key with the same secret."""
+        row = {**msgspec.structs.asdict(key), "scope": int(key.scope)}
+        if key.account_ids is not None:
+            row["account_ids"] = msgspec.json.encode(key.account_ids).decode()
+        with self._engine.begin() as connection:
+            same = (api_keys.c.id == key.id) | (api_keys.c.digest == key.digest)
+            connection.execute(api_keys.delete().where(same))
+            connection.execute(insert(api_keys).values(row))
+
+    def revoke_keys(self, name: str, now_ms: int) -> list[str]:
+        """Revoke all keys of a name; their ids."""
+        with self._engine.begin() as connection:
+            live = (api_keys.c.name == name) & api_keys.c.revoked_ms.is_(None)
+            ids = list(connection.execute(select(api_keys.c.id).where(live)).scalars())
+            connection.execute(update(api_keys).where(live).values(revoked_ms=now_ms))
+            return ids
+
+
+def _key_of(row: dict[str, object]) -> ApiKey:
+    chosen = row["account_ids"]
+    if isinstance(chosen, str):
+        row["account_ids"] = msgspec.json.decode(chosen, type=tuple[str, ...])
+    row["scope"] = Scope(row["scope"])
+    return msgspec.convert(row, ApiKey, strict=False)
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring the schema to HEAD_REVISION; Alembic is only loaded when there is something to do."""
+    if inspect(connection).has_table("alembic_version"):
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found == HEAD_REVISION:
+            return
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD_REVISION)

@@ -1,0 +1,1 @@
+"""Market history that ships with the server."""

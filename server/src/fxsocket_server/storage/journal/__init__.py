@@ -1,0 +1,1 @@
+"""The order journal: journal.db, one writer thread, group commit, WAL with synchronous=FULL."""

@@ -1,0 +1,245 @@
+"""The Journal port on sqlite3: appends go to the writer thread, reads use a second connection."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from fxsocket_server.core import limits
+from fxsocket_server.core.errors import JournalUnavailable
+from fxsocket_server.gateway.changes import (
+    AccountState,
+    Change,
+    Event,
+    OrderQuery,
+    StoredCommand,
+)
+from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
+from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.storage.journal.schema import connect, migrate
+from fxsocket_server.storage.journal.writer import Checkpoint, Statement, Work, Writer
+
+_order = msgspec.msgpack.Decoder(Order).decode
+_position = msgspec.msgpack.Decoder(Position).decode
+_deal = msgspec.msgpack.Decoder(Deal).decode
+
+_COMMAND_COLUMNS = (
+    "command_id, user_id, account_id, key, kind, subject_id, fingerprint, created_ms,"
+    " answer_status, answer_body"
+)
+_LIVE = tuple(s.value for s in OrderStatus if s not in DONE_STATUSES)
+
+
+class SqliteJournal:
+    """journal.db; must be made and used on the event loop's thread."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        writing = connect(path)
+        migrate(writing)
+        self._read = connect(path, read_only=True)
+        self._path = path
+        self._writing = writing
+        self._loop = loop
+        self._writer = Writer(writing, self._from_writer)
+        self._pending: dict[int, asyncio.Future[None]] = {}
+        self._ticket = 0
+        self._generation = 0
+        self._failure_callbacks: list[Callable[[], None]] = []
+        self._writer.start()
+
+    def close(self) -> None:
+        """Commit what is queued and close the file."""
+        self._writer.stop()
+        self._read.close()
+        self._writing.close()
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def append(self, change: Change) -> "asyncio.Future[None]":
+        """Queue a change; the future ends once it is durable, or with JournalUnavailable."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if len(self._pending) >= limits.JOURNAL_QUEUE_CHANGES:
+            future.set_exception(JournalUnavailable("the journal is behind; nothing was sent"))
+            return future
+        self._ticket += 1
+        self._pending[self._ticket] = future
+        self._writer.put(self._ticket, self._generation, change)
+        return future
+
+    def durable(self) -> "asyncio.Future[None] | None":
+        """The newest queued change that is not durable yet, or None."""
+        return self._pending.get(self._ticket)
+
+    def on_failure(self, callback: Callable[[], None]) -> None:
+        """Call back after a failed commit, when every queued change was refused."""
+        self._failure_callbacks.append(callback)
+
+    def save_checkpoint(self, account_id: str, checkpoint: bytes) -> None:
+        """Save a connector's checkpoint with the next commit."""
+        self._writer.put(0, self._generation, Checkpoint(account_id, checkpoint))
+
+    def forget_commands(self, before_ms: int) -> None:
+        """Drop stored answers older than a moment: their keys may be used again."""
+        sql = "DELETE FROM commands WHERE created_ms < ? AND answer_status IS NOT NULL"
+        self._writer.put(0, self._generation, Statement(sql, (before_ms,)))
+
+    def _from_writer(
+        self, group: list[tuple[int, Work]], failure: str | None, generation: int
+    ) -> None:
+        tickets = [ticket for ticket, _ in group if ticket]
+        self._loop.call_soon_threadsafe(self._resolve, tickets, failure, generation)
+
+    def _resolve(self, tickets: list[int], failure: str | None, generation: int) -> None:
+        for ticket in tickets:
+            future = self._pending.pop(ticket)
+            if future.done():
+                continue
+            if failure is None:
+                future.set_result(None)
+            else:
+                future.set_exception(JournalUnavailable(f"nothing was traded: {failure}"))
+        if generation != self._generation:
+            self._generation = generation
+            for callback in self._failure_callbacks:
+                callback()
+
+    # --- accounts ----------------------------------------------------------------------------
+
+    def open_account(self, account_id: str, user_id: str, epoch: str) -> AccountState:
+        """Load an account's state, creating its log when there is none.
+
+        Called at start and after a failed commit: the writer is idle for this account then.
+        """
+        with closing(connect(self._path)) as writing:
+            writing.execute(
+                "INSERT INTO accounts (account_id, user_id, epoch) VALUES (?,?,?)"
+                " ON CONFLICT DO NOTHING",
+                (account_id, user_id, epoch),
+            )
+        epoch, balance, credit, checkpoint = self._read.execute(
+            "SELECT epoch, balance, credit, checkpoint FROM accounts WHERE account_id = ?",
+            (account_id,),
+        ).fetchone()
+        return AccountState(
+            epoch=epoch,
+            head_seq=self._max("events", "seq", account_id),
+            balance=balance,
+            credit=credit,
+            last_order_ticket=self._max("orders", "ticket", account_id),
+            last_deal_ticket=self._max("deals", "ticket", account_id),
+            orders=self._live_orders(account_id),
+            positions=self._open_positions(account_id),
+            checkpoint=checkpoint,
+        )
+
+    def _max(self, table: str, column: str, account_id: str) -> int:
+        # Table and column are words of this module, never of a client.
+        sql = "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE account_id = ?"
+        (value,) = self._read.execute(sql, (account_id,)).fetchone()
+        return int(value)
+
+    def _live_orders(self, account_id: str) -> list[Order]:
+        marks = ",".join("?" * len(_LIVE))
+        sql = (
+            "SELECT body FROM orders WHERE account_id = ? AND status IN (" + marks + ") ORDER BY n"
+        )
+        return [_order(body) for (body,) in self._read.execute(sql, (account_id, *_LIVE))]
+
+    def _open_positions(self, account_id: str) -> list[Position]:
+        sql = "SELECT body FROM positions WHERE account_id = ? AND status = 'OPEN' ORDER BY n"
+        return [_position(body) for (body,) in self._read.execute(sql, (account_id,))]
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def command(self, account_id: str, key: str) -> StoredCommand | None:
+        """The command that used an idempotency key."""
+        sql = "SELECT " + _COMMAND_COLUMNS + " FROM commands WHERE account_id = ? AND key = ?"
+        row = self._read.execute(sql, (account_id, key)).fetchone()
+        return None if row is None else _command_of(row)
+
+    def open_commands(self, account_id: str) -> list[StoredCommand]:
+        """Commands whose answer is not final."""
+        sql = (
+            "SELECT " + _COMMAND_COLUMNS + " FROM commands"
+            " WHERE account_id = ? AND answer_status IS NULL"
+        )
+        return [_command_of(row) for row in self._read.execute(sql, (account_id,))]
+
+    def order(self, account_id: str, order_id: str) -> Order | None:
+        """One order by id."""
+        sql = "SELECT body FROM orders WHERE id = ? AND account_id = ?"
+        row = self._read.execute(sql, (order_id, account_id)).fetchone()
+        return None if row is None else _order(row[0])
+
+    def order_by_client_id(self, account_id: str, client_order_id: str) -> Order | None:
+        """The newest order with a client's own id."""
+        sql = (
+            "SELECT body FROM orders WHERE account_id = ? AND client_order_id = ?"
+            " ORDER BY n DESC LIMIT 1"
+        )
+        row = self._read.execute(sql, (account_id, client_order_id)).fetchone()
+        return None if row is None else _order(row[0])
+
+    def orders(self, query: OrderQuery) -> list[tuple[int, Order]]:
+        """Orders newest first, each with its row number (the cursor)."""
+        where, values = _filters(query, "created_ms", "n < ?")
+        if query.statuses:
+            where += " AND status IN (" + ",".join("?" * len(query.statuses)) + ")"
+        sql = "SELECT n, body FROM orders WHERE " + where + " ORDER BY n DESC LIMIT ?"
+        rows = self._read.execute(sql, (*values, *query.statuses, query.limit))
+        return [(n, _order(body)) for n, body in rows]
+
+    def deals(self, query: OrderQuery) -> list[tuple[int, Deal]]:
+        """Deals oldest first, each with its row number (the cursor)."""
+        where, values = _filters(query, "time_ms", "n > ?")
+        sql = "SELECT n, body FROM deals WHERE " + where + " ORDER BY n LIMIT ?"
+        return [(n, _deal(body)) for n, body in self._read.execute(sql, (*values, query.limit))]
+
+    def position(self, account_id: str, position_id: str) -> Position | None:
+        """One position by id."""
+        sql = "SELECT body FROM positions WHERE id = ? AND account_id = ?"
+        row = self._read.execute(sql, (position_id, account_id)).fetchone()
+        return None if row is None else _position(row[0])
+
+    def has_deal(self, account_id: str, ticket: int) -> bool:
+        """Whether a deal of the broker's number is booked already."""
+        sql = "SELECT 1 FROM deals WHERE account_id = ? AND ticket = ?"
+        return self._read.execute(sql, (account_id, ticket)).fetchone() is not None
+
+    def closing_deals(self, account_id: str, position_id: str) -> list[Deal]:
+        """The deals that closed a position, oldest first."""
+        sql = (
+            "SELECT body FROM deals WHERE account_id = ? AND position_id = ? AND closing = 1"
+            " ORDER BY n"
+        )
+        rows = self._read.execute(sql, (account_id, position_id))
+        return [_deal(body) for (body,) in rows]
+
+    def events(self, account_id: str, after: int, limit: int) -> list[Event]:
+        """Committed events above `after`, in order."""
+        sql = (
+            "SELECT account_id, seq, type, time_ms, payload FROM events"
+            " WHERE account_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+        )
+        return [Event(*row) for row in self._read.execute(sql, (account_id, after, limit))]
+
+
+def _filters(query: OrderQuery, time_column: str, cursor: str) -> tuple[str, list[object]]:
+    """The WHERE clause of a query and its values; its words are this module's, never a client's."""
+    wanted = (
+        ("account_id = ?", query.account_id),
+        (cursor, query.cursor),
+        (time_column + " >= ?", query.from_ms),
+        (time_column + " < ?", query.to_ms),
+        ("symbol = ?", query.symbol),
+        ("magic = ?", query.magic),
+    )
+    used = [(clause, value) for clause, value in wanted if value is not None]
+    return " AND ".join(clause for clause, _ in used), [value for _, value in used]
+
+
+def _command_of(row: tuple[object, ...]) -> StoredCommand:
+    names = (name.strip() for name in _COMMAND_COLUMNS.split(","))
+    return msgspec.convert(dict(zip(names, row, strict=True)), StoredCommand)
