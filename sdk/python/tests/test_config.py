@@ -81,7 +81,7 @@ def test_the_key_shows_in_no_repr(kind, key):
 
 def test_a_secret_stays_secret_in_containers(key):
     secret = Secret(key)
-    assert key not in f"{secret} {[secret]} {({'key': secret})!r}"
+    assert key not in f"{secret} {[secret]} { ({'key': secret})!r}"
     with pytest.raises(TypeError):
         pickle.dumps(secret)
 

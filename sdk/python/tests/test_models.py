@@ -1,6 +1,7 @@
 """The records hold exactly the fields that the API's contract names."""
 
 import re
+from typing import get_args
 
 import pytest
 
@@ -23,7 +24,7 @@ def objects_in(line: str) -> list[list[str]]:
     flat = re.sub(r"(\w)\{[^{}]*\}", r"\1", line)  # `sessions{trade,quote}` is one field
     flat = re.sub(r"/\{\w+\}", "", flat)
     found = [inner.split(",") for inner in re.findall(r"\{([^{}]*)\}", flat)]
-    return [[re.match(r"\w+", part.strip())[0] for part in parts] for parts in found]
+    return [[re.findall(r"\w+", part)[0] for part in parts] for parts in found]
 
 
 @pytest.mark.parametrize(("start", "index", "kind"), ROWS, ids=lambda v: getattr(v, "__name__", ""))
@@ -43,7 +44,7 @@ def test_enums_are_those_of_the_contract(shared_path):
             models.PositionStatus,
             models.Timeframe,
         )
-        for word in alias.__args__
+        for word in get_args(alias)
     }
     (line,) = [line for line in contract.splitlines() if line.startswith("Enums upper case")]
     (frames,) = [line for line in contract.splitlines() if line.startswith("timeframes `M1")]

@@ -153,7 +153,7 @@ def test_an_unreadable_answer_is_looked_up(rest, reply, order_row):
 
 
 def test_a_refusal_found_by_lookup_is_raised(rest, reply, order_row):
-    rejected = order_row(status="REJECTED", retcode=10019, retcode_name="TRADE_RETCODE_NO_MONEY",
+    rejected = order_row(status="REJECTED", retcode=10019, retcode_name="NO_MONEY",
                          reason="not_enough_money", price=None)  # fmt: skip
     rest.answers(DROP, DROP, DROP, reply(rejected))
     error = rest.fails(OrderRejected, buy)
@@ -280,7 +280,10 @@ def test_a_cursor_that_comes_twice_does_not_loop(rest, reply, order_row):
         ({"sl": 1.07}, {"sl": 1.07}),
         ({"sl": None}, {"sl": None}),
         ({"sl": None, "tp": 1.1, "price": 1.08}, {"sl": None, "tp": 1.1, "price": 1.08}),
-        ({"expires_at": None, "stop_limit_price": 1.0}, {"expires_at": None, "stop_limit_price": 1}),
+        (
+            {"expires_at": None, "stop_limit_price": 1.0},
+            {"expires_at": None, "stop_limit_price": 1},
+        ),
     ],
 )
 def test_modify_keeps_what_is_absent_and_removes_none(rest, reply, order_row, changes, body):

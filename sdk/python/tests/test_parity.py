@@ -37,14 +37,12 @@ def methods(kind: type) -> dict[str, inspect.Signature]:
 
 
 def parameters(signature: inspect.Signature) -> list[tuple[str, object, object, str]]:
-    return [
-        (p.name, p.kind, p.default, str(p.annotation)) for p in signature.parameters.values()
-    ]
+    return [(p.name, p.kind, p.default, str(p.annotation)) for p in signature.parameters.values()]
 
 
 def test_every_resource_is_on_both_clients():
-    assert RESOURCES == sorted(name for name in vars(waiting) if not name.startswith("_"))
-    assert RESOURCES == sorted(FxSocketClient.__annotations__)
+    theirs = sorted(name for name in vars(waiting) if not name.startswith("_"))
+    assert theirs == sorted(FxSocketClient.__annotations__) == RESOURCES
     assert len(RESOURCES) == 10
 
 
@@ -82,6 +80,8 @@ def test_one_list_of_order_fields():
 
 def test_the_blocking_client_is_made_from_the_asyncio_one():
     spec = importlib.util.spec_from_file_location("make_sync", ROOT / "tools" / "make_sync.py")
+    assert spec is not None
+    assert spec.loader is not None
     make_sync = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_sync)
     assert make_sync.PACKAGE == PACKAGE
@@ -95,7 +95,7 @@ def imports_of(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module)
+            names.add(node.module or "")
     return {name.partition(".")[0] for name in names}
 
 
@@ -119,7 +119,9 @@ def test_importing_loads_no_websocket_library():
 def test_all_names_are_there_and_sorted():
     public = [name for name in fxsocket.__all__ if name != "__version__"]
     assert all(hasattr(fxsocket, name) for name in public)
-    known = {n for n, v in vars(fxsocket).items() if not n.startswith("_") and not inspect.ismodule(v)}
+    known = {
+        n for n, v in vars(fxsocket).items() if not n.startswith("_") and not inspect.ismodule(v)
+    }
     assert known - {"VERSION"} == set(public)
 
 

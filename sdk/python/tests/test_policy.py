@@ -21,4 +21,6 @@ def test_constants_equal_the_spec():
     wanted |= {f"RETRY_BUDGET_{name.upper()}": value for name, value in budget.items()}
     wanted |= {f"STREAM_{name.upper()}": value for name, value in stream.items()}
     held = {name: getattr(_policy, name) for name in dir(_policy) if name.isupper()}
-    assert {name: sorted(v) if isinstance(v, frozenset) else v for name, v in held.items()} == wanted
+    assert {
+        name: sorted(v) if isinstance(v, frozenset) else v for name, v in held.items()
+    } == wanted

@@ -105,7 +105,10 @@ def test_symbols(rest, reply):
     (symbol,) = rest.call(lambda c: c.symbols.list(group="*USD*", visible=True))
     assert symbol == rest.call(lambda c: c.symbols.get("US/30#"))
     assert (symbol.point, symbol.filling_modes) == (1e-05, ("IOC",))
-    assert rest.sent == ["GET /v1/symbols?group=%2AUSD%2A&visible=true", "GET /v1/symbols/US%2F30%23"]
+    assert rest.sent == [
+        "GET /v1/symbols?group=%2AUSD%2A&visible=true",
+        "GET /v1/symbols/US%2F30%23",
+    ]
 
 
 @pytest.mark.parametrize("whole", [lambda rows: rows, lambda rows: {"data": rows}])
@@ -124,7 +127,8 @@ def test_candles(rest, reply):
     assert isinstance(page, Candles)
     assert (page.complete, page[0].close, page.next_cursor) == (False, 1.1, "c2")
     rest.answers(
-        reply({"data": [CANDLE], "next_cursor": "c2"}), reply({"data": [later], "next_cursor": None})
+        reply({"data": [CANDLE], "next_cursor": "c2"}),
+        reply({"data": [later], "next_cursor": None}),
     )
     candles = rest.call(lambda c: c.candles.iter("USDJPY", "H1", limit=1))
     assert [candle.time.hour for candle in candles] == [10, 11]
@@ -150,8 +154,7 @@ def test_candles_as_columns_and_as_a_frame(rest, reply, monkeypatch):
         def set_index(self, name):
             return (name, self.data)
 
-    fake = types.ModuleType("pandas")
-    fake.DataFrame = Frame
+    fake = types.SimpleNamespace(DataFrame=Frame)
     monkeypatch.setitem(sys.modules, "pandas", fake)
     assert page.to_pandas() == ("time", columns)
     monkeypatch.setitem(sys.modules, "pandas", None)
@@ -178,7 +181,8 @@ def test_deals(rest, reply):
 
 def test_events(rest, reply, order_row):
     rows = [
-        {"seq": 8, "type": "order.filled", "time": "2026-11-22T10:00:00.000Z", "order": order_row()},
+        {"seq": 8, "type": "order.filled", "time": "2026-11-22T10:00:00.000Z",
+         "order": order_row()},
         {"seq": 9, "type": "deal.added", "time": "2026-11-22T10:00:00.000Z", "deal": DEAL},
         {"seq": 10, "type": "position.open", "time": "2026-11-22T10:00:00.001Z",
          "position": POSITION, "deal": "deal_1"},

@@ -10,7 +10,9 @@ from fxsocket.events import read_event
 
 
 def wanted(session):
-    return [(f["channels"], f["symbols"], f["pace"], f.get("account_id")) for f in session.resubscribe()]
+    return [
+        (f["channels"], f["symbols"], f["pace"], f.get("account_id")) for f in session.greeting()
+    ]
 
 
 def logged(seq, prev_seq=None, epoch="e1", account_id="acc_1", kind="deal"):
@@ -58,7 +60,11 @@ def test_what_is_wanted_is_merged_and_forgotten():
 
 @pytest.mark.parametrize(
     ("symbols", "channels", "says"),
-    [(["EURUSD"], [], "channels is empty"), ([""], ["ticks"], "symbols"), ([7], ["ticks"], "symbols")],
+    [
+        (["EURUSD"], [], "channels is empty"),
+        ([""], ["ticks"], "symbols"),
+        ([7], ["ticks"], "symbols"),
+    ],
 )
 def test_wrong_names_are_refused(symbols, channels, says):
     with pytest.raises(ConfigError, match=says):
@@ -97,6 +103,46 @@ def test_another_epoch_is_always_a_gap():
     assert session.admit(event) == (gap, event)
 
 
+def test_a_new_connection_resumes_what_was_seen_before_it_subscribes():
+    session = Session(None)
+    session.subscribe(["EURUSD"], ["ticks", "deals"], False, None)
+    session.subscribe([], ["positions"], False, "acc_1")
+    session.subscribe([], ["terminal"], False, "acc_2")
+    session.admit(logged(17, 16))
+    session.admit(logged(19, 17))
+    resume, *subscribes = session.greeting()
+    assert resume == {
+        "action": "resume",
+        "id": resume["id"],
+        "account_id": "acc_1",
+        "after": 19,
+        "epoch": "e1",
+        "channels": ["deals", "positions"],
+    }
+    assert [frame["action"] for frame in subscribes] == ["subscribe"] * 4
+
+
+def test_what_the_server_resumes_is_no_gap():
+    session = Session(None)
+    session.admit(logged(19, 18))
+    missed, following = logged(23, 19), logged(24, 23)
+    assert session.admit(missed) == (missed,)
+    seam = {"account_id": "acc_1", "after": 19, "head": 23, "epoch": "e1"}
+    assert session.admit(Unknown(type="resumed", raw=seam)) == ()
+    assert session.admit(following) == (following,)
+
+
+def test_what_the_server_cannot_resume_is_a_gap_over_everything():
+    session = Session(None)
+    session.admit(logged(19, 18))
+    said = {"account_id": "acc_1", "reason": "restored", "head": 7, "epoch": "e2"}
+    gap = Gap(account_id="acc_1", from_seq=0, to_seq=7, epoch="e2", epoch_changed=True)
+    assert session.admit(Unknown(type="reset", raw=said)) == (gap,)
+    following = logged(8, 7, epoch="e2")
+    assert session.admit(following) == (following,)
+    assert session.greeting()[0]["after"] == 8
+
+
 def test_accounts_are_followed_apart():
     session = Session(None)
     session.admit(logged(5, 4))
@@ -107,7 +153,9 @@ def test_accounts_are_followed_apart():
 
 def test_market_data_stands_in_no_log():
     session = Session(None)
-    tick = read_event(b'{"type":"tick","symbol":"A","bid":1,"ask":2,"timestamp":"2026-01-01T00:00:00Z"}')
+    tick = read_event(
+        b'{"type":"tick","symbol":"A","bid":1,"ask":2,"timestamp":"2026-01-01T00:00:00Z"}'
+    )
     assert isinstance(tick, Tick)
     for event in (tick, tick, Heartbeat(), Unknown(type="x", raw={"seq": 1, "account_id": None})):
         assert session.admit(event) == (event,)
@@ -116,7 +164,7 @@ def test_market_data_stands_in_no_log():
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40))
 def test_gaps_and_events_together_cover_the_log_without_a_hole(seqs):
     """Whatever subset of a log arrives, in whatever order, no missing line goes unannounced."""
-    session, covered, first = Session(None), set(), seqs[0]
+    session, covered, first = Session(None), set[int](), seqs[0]
     for seq in seqs:
         for event in session.admit(logged(seq, seq - 1)):
             if isinstance(event, Gap):
@@ -125,6 +173,7 @@ def test_gaps_and_events_together_cover_the_log_without_a_hole(seqs):
                 assert not missed & covered
                 covered |= missed
             else:
+                assert isinstance(event, Unknown)
                 assert event.raw["seq"] not in covered
                 covered.add(event.raw["seq"])
     assert covered == set(range(first, max(seqs) + 1))

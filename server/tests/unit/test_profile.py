@@ -63,7 +63,7 @@ def test_the_standard_profile_has_what_the_samples_need(standard):
     assert (standard.currency, standard.leverage) == ("USD", 100)
     assert standard.generators["EURUSD"].bid == 108_340
     euro, index = standard.symbols["EURUSD"], standard.symbols["WS30"]
-    assert 108_340 - 107_200 > euro.stops_level
+    assert euro.stops_level < 108_340 - 107_200
     assert (index.digits, index.contract_size, index.currency_profit) == (0, LOT, "USD")
     assert index.calc_mode is CalcMode.CFD
 

@@ -52,7 +52,8 @@ def test_a_market_that_never_closes():
 
 def test_a_session_over_the_end_of_the_week():
     over = (Session(6, 1_200, DAY), Session(0, 0, 60))
-    assert is_open(over, at(5, 23)) and is_open(over, at(6, 0, 30))
+    assert is_open(over, at(5, 23))
+    assert is_open(over, at(6, 0, 30))
     assert next_close(over, at(5, 23)) == at(6, 1)
     assert next_open(over, at(6, 0, 30)) == at(12, 20)
 

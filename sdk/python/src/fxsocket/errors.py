@@ -171,7 +171,7 @@ class OrderRejected(ValidationError):
 
     @property
     def retcode_name(self) -> str | None:
-        """MetaTrader's name of the code, such as `TRADE_RETCODE_NO_MONEY`."""
+        """MetaTrader's name of the code, such as `NO_MONEY`."""
         return self.problem.retcode_name
 
     @property

@@ -34,7 +34,7 @@ class OrderUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="orde
     account_id: str
     seq: int
     prev_seq: int | None = None
-    epoch: str | int | None = None
+    epoch: str | None = None
     event: str | None = None
     order: Order
 
@@ -46,6 +46,14 @@ class Subscribed(Struct, frozen=True, kw_only=True, tag_field="type", tag="subsc
     channels: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     account_id: str | None = None
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
+    """The newest tick of each symbol, sent after a subscription that is not paced."""
+
+    channel: str
+    account_id: str | None = None
+    ticks: tuple[Tick, ...] = ()
 
 
 class StreamErrorEvent(Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
@@ -85,14 +93,14 @@ class ChannelGap(
 class Gap(Struct, frozen=True, kw_only=True):
     """Account events were missed: those above `from_seq`, up to and including `to_seq`.
 
-    Read them with `client.events.list(after=gap.from_seq)`. With `epoch_changed` the log began anew
-    (the account was restored), so everything known of the account is to be read again.
+    Read them with `client.events.list(after=gap.from_seq)`. With `epoch_changed` the log is another
+    one (the account was restored), so everything known of the account is to be read again.
     """
 
     account_id: str
     from_seq: int
     to_seq: int
-    epoch: str | int | None = None
+    epoch: str | None = None
     epoch_changed: bool = False
 
 
@@ -104,7 +112,7 @@ class Unknown(Struct, frozen=True, kw_only=True):
 
 
 Frame: TypeAlias = (
-    Tick | OrderUpdate | Subscribed | StreamErrorEvent | Heartbeat | Stale | ChannelGap
+    Tick | OrderUpdate | Subscribed | Snapshot | StreamErrorEvent | Heartbeat | Stale | ChannelGap
 )
 StreamEvent: TypeAlias = Frame | Gap | Unknown
 

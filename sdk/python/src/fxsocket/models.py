@@ -113,9 +113,9 @@ class CloseResult(Struct, frozen=True, kw_only=True):
     closed_volume: float
     remaining_volume: float
     close_price: float | None = None
-    profit: float | None = None
-    swap: float | None = None
-    commission: float | None = None
+    profit: float = 0.0
+    swap: float = 0.0
+    commission: float = 0.0
     already: bool = False
 
 

@@ -51,7 +51,7 @@ class Candles(Page[Candle], frozen=True, kw_only=True):
 class EventPage(Page[Event], frozen=True, kw_only=True):
     """Lines of an account's log; `head` is its last `seq`, `epoch` changes when it is restored."""
 
-    epoch: str | int | None = None
+    epoch: str | None = None
     head: int
 
 
@@ -87,7 +87,7 @@ def following(page: Page[Any], cursor: str | None) -> str | None:
 class _RawEvents(Struct):
     data: list[dict[str, Any]]
     head: int
-    epoch: str | int | None = None
+    epoch: str | None = None
     next_cursor: str | None = None
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 import fxsocket_server
 from fxsocket_server.api.app import build_app
 from fxsocket_server.api.context import Context
+from fxsocket_server.api.front import Front
 from fxsocket_server.api.server import RestServer
 from fxsocket_server.bootstrap.accounts import (
     Progress,
@@ -113,7 +114,7 @@ class Server:
 
     def _build_core(self) -> None:
         self._bus = InProcessBus(self._on_bus_error)
-        self._keyring = Keyring(self._folder.pepper(), self._store.keys(), self._clock.wall_ms)
+        self._keyring = Keyring(self._folder.pepper(), self._store.api_keys(), self._clock.wall_ms)
         self._gateway = Gateway(self._journal, self._bus, self._clock, self._ids, BundledHistory())
         self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
@@ -133,7 +134,7 @@ class Server:
     def _lanes(self) -> list[Lane]:
         return [a.lane for a in self._gateway.accounts.values() if a.lane is not None]
 
-    def _app(self) -> object:
+    def _app(self) -> Front:
         return build_app(
             Context(
                 gateway=self._gateway,
@@ -232,7 +233,7 @@ class Server:
         if settings.api_key is None and not self._demo:
             return
         secret = settings.api_key or mint_secret(os.urandom)
-        for key in self._store.keys():
+        for key in self._store.api_keys():
             if key.name == _DEMO_KEY:
                 self._keyring.put(_revoked(key, now))
         self._store.revoke_keys(_DEMO_KEY, now)

@@ -39,16 +39,16 @@ _FORGET = 33  # of 65,536
 _REACT = 1_090
 _KEEP = _ONE - _FORGET - _REACT - _REACT * (_JUMP * _JUMP - 1) // _JUMP_ONE_IN
 _FLOOR = _VARIANCE * _FORGET // _ONE
-_VARIANCE_MAX = 16 * _VARIANCE
+_VARIANCE_MAX = 6 * _VARIANCE
 
 # Volatility in each hour of the day, UTC, in percent of its mean: quiet after New York closes,
 # busiest while London and New York are both open. The mean of the squares is 1.
 _HOURS = (
-    *(80, 82, 84, 80, 75, 77, 90, 110, 119, 114, 106, 102),
-    *(116, 139, 145, 137, 121, 106, 94, 88, 80, 63, 63, 74),
+    *(79, 81, 83, 79, 75, 77, 90, 110, 118, 114, 106, 102),
+    *(116, 138, 144, 136, 120, 106, 94, 87, 79, 63, 64, 76),
 )
 
-_FAR = 3  # standard deviations from the anchor at which the pull has doubled
+_FAR = 2  # standard deviations from the anchor at which the pull has doubled
 _SECONDS_ROOT_OF_DAY = 293.93876913398138  # square root of 86,400
 
 
@@ -61,8 +61,8 @@ class GeneratorSymbol(Struct, frozen=True, kw_only=True):
     """How a symbol moves: prices in points, `volatility` in points per square root of a second.
 
     Mid prices lie around their anchor with a standard deviation of a little less than
-    `volatility * sqrt(half_life_s / (2 ln 2))`: 88 times the volatility at three hours. Beyond
-    three of them the pull back grows fast, so that five are not seen in years.
+    `volatility * sqrt(half_life_s / (2 ln 2))`: 72 times the volatility at two hours. Beyond
+    two of them the pull back grows fast, so that six are not seen in years.
     """
 
     symbol: str
@@ -73,7 +73,7 @@ class GeneratorSymbol(Struct, frozen=True, kw_only=True):
     spread_floating: bool = True
     tick_size: int = 1
     volatility: float
-    half_life_s: int = 3 * 3600
+    half_life_s: int = 2 * 3600
 
     def __post_init__(self) -> None:
         """Refuse what no market can have."""
@@ -124,7 +124,7 @@ class _Market:
         if self.spec.spread_floating:
             self._float_spread(deviation, bits >> _BITS & _LOW)
         self._wait(bits >> 2 * _BITS)
-        bid, ask = self._quote()
+        bid, ask = self.quote()
         return time_ms, self.spec.symbol, bid, ask
 
     def _move(self, deviation: int, *, jumps: bool) -> None:
@@ -159,7 +159,7 @@ class _Market:
         state.last_ms, state.next_ms = state.next_ms, state.next_ms + gap_ms
         state.random = self._rng.state
 
-    def _quote(self) -> tuple[int, int]:
+    def quote(self) -> tuple[int, int]:
         """Bid and Ask on the symbol's grid of prices."""
         state, tick = self.state, self.spec.tick_size
         grid = tick * _ONE
@@ -191,6 +191,10 @@ class PriceGenerator:
         tick = market.next()
         heapq.heapreplace(self._due, (market.state.next_ms, symbol))
         return tick
+
+    def quotes(self) -> list[tuple[str, int, int]]:
+        """(symbol, bid, ask) as the markets stand between two ticks, in points."""
+        return [(name, *market.quote()) for name, market in self._markets.items()]
 
     def set_price(self, symbol: str, bid: int, ask: int) -> None:
         """Put a symbol's market there, in points; it stays around that price from now on."""

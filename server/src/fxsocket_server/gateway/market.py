@@ -92,7 +92,8 @@ def _page(rows: list[Candle], asked: CandleRange) -> CandleRows:
     limit = len(rows) if asked.limit is None else asked.limit
     if asked.from_ms is None:
         page = rows[-limit:] if limit else []
-        return CandleRows(page, complete=asked.limit is None or len(page) == limit, next_ms=None)
+        enough = asked.limit is None or len(page) == limit
+        return CandleRows(page, complete=enough and _covers(page, asked), next_ms=None)
     next_ms = rows[limit].time_ms if len(rows) > limit else None
     return CandleRows(rows[:limit], _covers(rows, asked), next_ms)
 

@@ -10,7 +10,7 @@ from fxsocket_server.model.account import Account, AccountFigures
 from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.model.facts import Quote
-from fxsocket_server.model.sessions import is_open, next_close, next_open
+from fxsocket_server.model.sessions import next_close, next_open
 from fxsocket_server.model.symbol import WEEKDAYS, Session, SymbolSpec
 from fxsocket_server.model.units import LOT, POWERS
 
@@ -230,14 +230,13 @@ _Edge = Callable[[tuple[Session, ...], int], int | None]
 def _session_edges(
     spec: SymbolSpec, connector: Connector, now_ms: int
 ) -> Callable[[_Edge], str | None]:
-    """Turns a session edge of server time into UTC text; none while sessions do not apply."""
+    """Turns a session edge of server time into UTC text; none where sessions are not kept."""
     offset_ms = connector.server_offset_s(now_ms) * 1000
     server_ms = now_ms + offset_ms
-    scheduled = is_open(spec.trade_sessions, server_ms)
-    applies = connector.market_open(spec.symbol, now_ms) == scheduled
 
     def text(edge: _Edge) -> str | None:
-        at = edge(spec.trade_sessions, server_ms) if applies else None
+        keeps = connector.capabilities.keeps_sessions
+        at = edge(spec.trade_sessions, server_ms) if keeps else None
         return None if at is None else time_text(at - connector.server_offset_s(at) * 1000)
 
     return text

@@ -32,6 +32,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     in_process: bool
     price_control: bool = False
+    keeps_sessions: bool = True
     close_by: bool = False
     ticks: bool = True
     history: bool = False
@@ -196,10 +197,6 @@ class Journal(Protocol):
 
 class History(Protocol):
     """Stored candles of the past; reads may be slow, so they run beside the event loop."""
-
-    def symbols(self) -> tuple[str, ...]:
-        """Symbols that have stored candles."""
-        ...
 
     def candles(
         self, symbol: str, timeframe: Timeframe, digits: int, from_ms: int, to_ms: int

@@ -7,10 +7,10 @@ only on the wire: they come in through `points_of` and `volume_of`, and go out t
 from decimal import ROUND_HALF_UP, Decimal
 
 VOLUME_DIGITS = 8
-LOT = 10**VOLUME_DIGITS
+LOT = 100_000_000
 DIGITS_MAX = 8
 
-POWERS = tuple(10**n for n in range(19))
+POWERS: tuple[int, ...] = tuple(int(10**n) for n in range(19))
 
 
 def div_half_away(numerator: int, denominator: int) -> int:

@@ -21,10 +21,15 @@ class Gate(Generic[R]):
         self._timers = timers
         self._held: Waiters = {}
         self._unread: Waiters = {}
+        self._is_shut = False
 
     def held(self, account_id: str, lossless: bool) -> bool:
         """Whether the feed must wait for a reader now."""
-        return self._readers.held(account_id, lossless, self._clock.monotonic_ms())
+        return self._is_shut or self._readers.held(account_id, lossless, self._clock.monotonic_ms())
+
+    def shut(self) -> None:
+        """Hold every feed from now on: its readers leave only because the server stops."""
+        self._is_shut = True
 
     async def wait(self, account_id: str, lossless: bool) -> None:
         """Return once the feed may deliver its next tick."""

@@ -16,6 +16,10 @@ from fxsocket_server.stream.timers import Timers
 _UNASKED = frozenset(("order",))
 
 
+class LogUnreadable(Exception):
+    """The journal could not be read now; a client that comes again may have more luck."""
+
+
 class Logs(Protocol):
     """The accounts' logs as the gateway has them."""
 
@@ -28,7 +32,7 @@ class Logs(Protocol):
         ...
 
     def events(self, account_id: str, after: int, limit: int) -> list[Event]:
-        """Committed events above `after`, in order; raises OSError when they cannot be read."""
+        """Committed events above `after`, in order; raises LogUnreadable."""
         ...
 
 
@@ -162,8 +166,8 @@ class LogReader:
             self._read_page(account_id)
         except LogHole as hole:
             self.reset(account_id, self._taken_resume(account_id).frame_id, str(hole))
-        except OSError as error:
-            self._outlet.close(CloseCode.RESTART, f"the log cannot be read ({error}); reconnect")
+        except LogUnreadable:
+            self._give_up()
         if self._cursors[account_id].live:
             self._catching_up.discard(account_id)
         else:
@@ -181,6 +185,9 @@ class LogReader:
                 frames.resumed(account_id, resume.frame_id, resume.after, cursor.position, epoch)
             )
 
+    def _give_up(self) -> None:
+        self._outlet.close(CloseCode.RESTART, "the event log cannot be read now; reconnect")
+
     def _taken_resume(self, account_id: str) -> _Resume:
         return self._resumes.pop(account_id, _Resume(0, None))
 
@@ -194,17 +201,26 @@ class LogReader:
 
     def resume(self, account_id: str, after: int, epoch: str | None, frame_id: FrameId) -> None:
         """Send every event above `after`, then `resumed`, then live ones; or `reset`."""
+        try:
+            reason = self._why_not(account_id, after, epoch)
+        except LogUnreadable:
+            self._give_up()
+            return
+        if reason is not None:
+            self.reset(account_id, frame_id, reason)
+            return
+        cursor = self._cursors.setdefault(account_id, EventCursor(after, live=False))
+        cursor.rewind(after)
+        self._resumes[account_id] = _Resume(after, frame_id)
+        self._catch_up_if_behind(account_id)
+
+    def _why_not(self, account_id: str, after: int, epoch: str | None) -> str | None:
         current = self._logs.epoch(account_id)
         if epoch is not None and epoch != current:
-            self.reset(account_id, frame_id, f"the log's epoch is {current}, not {epoch[:64]}")
-        elif not self._is_logged(account_id, after):
-            head = self._logs.head(account_id)
-            self.reset(account_id, frame_id, f"event {after} is beyond the head, {head}")
-        else:
-            cursor = self._cursors.setdefault(account_id, EventCursor(after, live=False))
-            cursor.rewind(after)
-            self._resumes[account_id] = _Resume(after, frame_id)
-            self._catch_up_if_behind(account_id)
+            return f"the log's epoch is {current}, not {epoch[:64]}"
+        if not self._is_logged(account_id, after):
+            return f"event {after} is beyond the head, {self._logs.head(account_id)}"
+        return None
 
     def _is_logged(self, account_id: str, seq: int) -> bool:
         # A committed event can be read over REST a moment before it is published.

@@ -159,8 +159,7 @@ class Wire(WSListener):
         assert self._transport is not None
         if not self.is_closing:
             self.is_closing = True
-            code = frame.get_close_code()
-            self._send_close(WSCloseCode.OK if code is WSCloseCode.NO_INFO else code, "")
+            self._send_close(frame.get_close_code().value or WSCloseCode.OK.value, "")
             self.handler.ended()
         self._transport.disconnect()
 
@@ -176,7 +175,8 @@ class Wire(WSListener):
     def pause_writing(self) -> None:
         """Unsent bytes went over the high mark."""
         self.is_full = True
-        self.handler.filled()
+        if not self.is_closing:
+            self.handler.filled()
 
     def resume_writing(self) -> None:
         """Unsent bytes sank to the low mark."""

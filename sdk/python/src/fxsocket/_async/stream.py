@@ -1,7 +1,6 @@
 """The stream for asyncio."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, Unpack
@@ -44,7 +43,6 @@ class AsyncStream:
         )
         self._outcome = AsyncOutcome(requester)
         self._requester = requester
-        self._ready: deque[StreamEvent] = deque()
 
     async def subscribe(
         self,
@@ -103,18 +101,15 @@ class AsyncStream:
 
     async def close(self) -> None:
         """Close the connection and end the iteration; closing twice is fine."""
-        self._ready.clear()
         await self._core.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> StreamEvent:
-        if not self._ready:
-            self._ready.extend(await self._core.batch())
-        if not self._ready:
-            raise StopAsyncIteration
-        return self._ready.popleft()
+        for event in await self._core.batch(1):
+            return event
+        raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
         await self._core.start()

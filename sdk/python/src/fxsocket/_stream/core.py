@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,7 +12,7 @@ from fxsocket._problem import problem_of
 from fxsocket._retry import may_have_executed
 from fxsocket._runtime import AsyncSleep, Draw
 from fxsocket._stream.inbox import Arrived, Inbox
-from fxsocket._stream.session import Session
+from fxsocket._stream.session import Session, about
 from fxsocket._stream.supervisor import Patience, Supervisor
 from fxsocket.errors import (
     ConnectError,
@@ -25,8 +25,6 @@ from fxsocket.errors import (
 )
 from fxsocket.events import StreamEvent, Tick
 from fxsocket.models import Order
-
-BATCH_MAX: Final = 256
 
 
 class StreamCore:
@@ -42,6 +40,7 @@ class StreamCore:
         queue_bytes: int,
         patience: Patience,
     ) -> None:
+        self._account_id = config.account_id
         self._total_timeout = config.total_timeout
         self._session = Session(config.account_id)
         self._inbox = Inbox(queue_bytes)
@@ -50,7 +49,6 @@ class StreamCore:
         )
         self._auto_ack = auto_ack
         self._unacked: dict[str | None, Arrived] = {}
-        self._paced: set[str | None] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -79,8 +77,7 @@ class StreamCore:
 
     async def ack(self, n: int, account_id: str | None) -> None:
         """Acknowledge tick `n`; without a connection there is nothing to acknowledge."""
-        named = {} if account_id is None else {"account_id": account_id}
-        await self._send_if_live({"action": "ack", "n": n, **named})
+        await self._send_if_live({"action": "ack", "n": n, **about(account_id)})
 
     async def ping(self, timeout_s: float) -> float:
         """Seconds that a message takes there and back."""
@@ -92,14 +89,15 @@ class StreamCore:
     async def place(self, body: dict[str, Any]) -> Order:
         """Send one order, once; its errors are those of REST, with `maybe_executed` set."""
         frame = {"action": "order.place", "id": self._session.next_id(), "order": body}
+        frame |= about(self._account_id)
         try:
             return _placed(await self._ask(frame, self._total_timeout))
         except FxSocketError as error:
             error.idempotency_key = body["client_order_id"]
             raise
 
-    async def batch(self) -> list[StreamEvent]:
-        """Acknowledge what was handed out before, then wait for the next events.
+    async def batch(self, most: int) -> list[StreamEvent]:
+        """Acknowledge what was handed out before, then wait for up to `most` events.
 
         An empty list says that the stream was closed; raises what else ended it.
         """
@@ -107,7 +105,7 @@ class StreamCore:
             return []
         await self.start()
         await self._ack_handed_out()
-        arrived = await self._inbox.take(BATCH_MAX)
+        arrived = await self._inbox.take(most)
         for each in arrived:
             if isinstance(each.event, Tick) and each.event.n is not None:
                 self._unacked[each.event.account_id] = each
@@ -123,7 +121,6 @@ class StreamCore:
             await asyncio.wait([task])
 
     async def _ack_handed_out(self) -> None:
-        self._paced.update(self._unacked)
         for account_id, arrived in list(self._unacked.items()):
             if self._auto_ack:
                 await self._ack_arrived(arrived)
@@ -135,7 +132,7 @@ class StreamCore:
         if link is None or link.number != arrived.connection or not isinstance(tick, Tick):
             return
         if tick.n is not None:
-            await self.ack(tick.n, tick.account_id if len(self._paced) > 1 else None)
+            await self.ack(tick.n, tick.account_id)
 
     async def _send_if_live(self, frame: dict[str, Any]) -> None:
         await self.start()

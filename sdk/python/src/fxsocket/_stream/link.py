@@ -92,6 +92,14 @@ class Link:
         future.set_result(raw)
         return True
 
+    async def close(self) -> None:
+        """Close the connection as a client that has finished."""
+        await self._socket.close()
+
+    def abort(self) -> None:
+        """Cut the connection; a dead server would not answer the closing handshake."""
+        self._socket.transport.abort()
+
     def lost(self) -> None:
         """Tell everyone who waits that no answer will come."""
         for future in self._waiting.values():

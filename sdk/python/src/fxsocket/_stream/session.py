@@ -1,6 +1,7 @@
 """What a stream must remember over reconnects, decided without a socket.
 
-Which subscriptions are wanted, and up to where each account's log was seen.
+Which subscriptions are wanted, and up to where each account's log was seen. A new connection first
+resumes the logs, so that the server sends what was missed; what it cannot send becomes a Gap.
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,10 @@ from typing import Any, NamedTuple
 
 from fxsocket.errors import ConfigError
 from fxsocket.events import Gap, OrderUpdate, StreamEvent, Unknown
+
+
+# Channels whose events stand in the account's log; all others only tell the latest value.
+_LOGGED = frozenset({"deals", "positions", "terminal"})
 
 
 class _Wanted(NamedTuple):
@@ -21,7 +26,7 @@ class _Place(NamedTuple):
     account_id: str
     seq: int
     prev_seq: int | None
-    epoch: str | int | None
+    epoch: str | None
 
 
 class Session:
@@ -58,9 +63,9 @@ class Session:
             self._forget(wanted, names)
         return self._frame("unsubscribe", names, kinds, account)
 
-    def resubscribe(self) -> list[dict[str, Any]]:
-        """The frames that bring a new connection to what is wanted."""
-        return [
+    def greeting(self) -> list[dict[str, Any]]:
+        """The frames that bring a new connection to where the last one was."""
+        return [self._resume(seen) for seen in self._seen.values()] + [
             self._frame("subscribe", list(symbols), [wanted.channel], wanted.account_id)
             | {"pace": wanted.pace}
             for wanted, symbols in self._wanted.items()
@@ -68,6 +73,8 @@ class Session:
 
     def admit(self, event: StreamEvent) -> tuple[StreamEvent, ...]:
         """What the consumer gets of an arriving event: nothing, it, or a Gap and it."""
+        if isinstance(event, Unknown) and event.type in ("resumed", "reset"):
+            return self._resumed(event)
         place = _place(event)
         if place is None:
             return (event,)
@@ -78,6 +85,27 @@ class Session:
         gap = _gap(seen, place)
         return (event,) if gap is None else (gap, event)
 
+    def _resume(self, seen: _Place) -> dict[str, Any]:
+        # Without a name, a channel was asked for on the key's own choice: it may be this account.
+        channels = [
+            wanted.channel
+            for wanted in self._wanted
+            if wanted.channel in _LOGGED and wanted.account_id in (None, seen.account_id)
+        ]
+        frame = self._frame("resume", None, channels, seen.account_id) | {"after": seen.seq}
+        return frame if seen.epoch is None else frame | {"epoch": seen.epoch}
+
+    def _resumed(self, answer: Unknown) -> tuple[StreamEvent, ...]:
+        """The answer to our own `resume`: only one that could not be done concerns the consumer."""
+        account_id, head = answer.raw.get("account_id"), answer.raw.get("head")
+        if answer.type == "resumed" or not isinstance(account_id, str) or type(head) is not int:
+            return ()
+        epoch = _text(answer.raw.get("epoch"))
+        self._seen[account_id] = _Place(account_id, head, None, epoch)
+        return (
+            Gap(account_id=account_id, from_seq=0, to_seq=head, epoch=epoch, epoch_changed=True),
+        )
+
     def _forget(self, wanted: _Wanted, symbols: list[str]) -> None:
         left = self._wanted[wanted]
         for symbol in symbols or list(left):
@@ -86,15 +114,16 @@ class Session:
             del self._wanted[wanted]
 
     def _frame(
-        self, action: str, symbols: list[str], channels: list[str], account_id: str | None
+        self, action: str, symbols: list[str] | None, channels: list[str], account_id: str | None
     ) -> dict[str, Any]:
-        frame = {
-            "action": action,
-            "id": self.next_id(),
-            "channels": channels,
-            "symbols": symbols,
-        }
-        return frame if account_id is None else frame | {"account_id": account_id}
+        named = {} if symbols is None else {"symbols": symbols}
+        frame = {"action": action, "id": self.next_id(), "channels": channels}
+        return frame | named | about(account_id)
+
+
+def about(account_id: str | None) -> dict[str, str]:
+    """The member that names a frame's account; without one the key's own choice is meant."""
+    return {} if account_id is None else {"account_id": account_id}
 
 
 def _names(what: str, values: Iterable[Any]) -> list[str]:
@@ -116,12 +145,12 @@ def _place(event: StreamEvent) -> _Place | None:
     account_id, seq, prev_seq = raw.get("account_id"), raw.get("seq"), raw.get("prev_seq")
     if not isinstance(account_id, str) or not isinstance(seq, int):
         return None
-    return _Place(account_id, seq, prev_seq if isinstance(prev_seq, int) else None, _epoch(raw))
+    before = prev_seq if isinstance(prev_seq, int) else None
+    return _Place(account_id, seq, before, _text(raw.get("epoch")))
 
 
-def _epoch(raw: dict[str, Any]) -> str | int | None:
-    epoch = raw.get("epoch")
-    return epoch if isinstance(epoch, str | int) else None
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _gap(seen: _Place | None, place: _Place) -> Gap | None:

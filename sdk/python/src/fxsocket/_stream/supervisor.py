@@ -129,9 +129,12 @@ class Supervisor:
             # Live before the frames are sent: what is subscribed meanwhile goes out by itself.
             self.link = link
             self._live.set()
-            for frame in self._session.resubscribe():
+            for frame in self._session.greeting():
                 await link.send(frame)
             return await self._read(link)
+        except asyncio.CancelledError:
+            await link.close()
+            raise
         finally:
             self.link = None
             self._live.clear()
@@ -145,6 +148,7 @@ class Supervisor:
                 self._sort(link, frame)
                 await self._wait_for_room(link)
         except TimeoutError:
+            link.abort()
             return Drop("the server fell silent")
 
     async def _hear(self, link: Link) -> bytes:

@@ -56,12 +56,16 @@ class EventsResource:
     def list(
         self,
         *,
-        after: int | None = None,
-        epoch: str | int | None = None,
+        after: int | str | None = None,
+        epoch: str | None = None,
         limit: int | None = None,
         wait_ms: int | None = None,
     ) -> EventPage:
-        """Events above the `seq` `after`; with none there, wait up to `wait_ms` for the next."""
+        """Events above the `seq` `after`; with none there, wait up to `wait_ms` for the next.
+
+        Give the page's `next_cursor` as `after` to read on. Raises ValidationError when the log has
+        another `epoch` than given.
+        """
         params = given({"after": after, "epoch": epoch, "limit": limit, "wait_ms": wait_ms})
         wait_s = (wait_ms or 0) / 1000
         call = Call("GET", "/events", read_events, params, extra_wait_s=wait_s)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from fxsocket import _policy, _runtime
 from fxsocket._orders import OrderRequest, order_body
@@ -20,6 +20,9 @@ from fxsocket.events import StreamEvent
 from fxsocket.models import Order
 
 T = TypeVar("T")
+
+# Crossing to the thread and back costs far more than an event, so events cross in batches.
+BATCH_MAX: Final = 256
 
 
 class Stream:
@@ -144,7 +147,7 @@ class Stream:
         if self._ready or self._thread.stopped:
             return
         if self._pending is None:
-            self._pending = self._thread.submit(self._core.batch())
+            self._pending = self._thread.submit(self._core.batch(BATCH_MAX))
         try:
             self._ready.extend(self._pending.result(timeout))
         except TimeoutError:

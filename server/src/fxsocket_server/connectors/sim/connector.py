@@ -60,7 +60,11 @@ class SimConnector:
     @property
     def capabilities(self) -> Capabilities:
         """A terminal inside this process; its prices can be set unless they are recorded."""
-        return Capabilities(in_process=True, price_control=not self._feed.lossless)
+        return Capabilities(
+            in_process=True,
+            price_control=not self._feed.recorded,
+            keeps_sessions=self._terms.sessions_apply,
+        )
 
     # --- life --------------------------------------------------------------------------------
 
@@ -83,8 +87,11 @@ class SimConnector:
         )
 
     async def start(self, sink: FactSink) -> None:
-        """Let the feed run."""
+        """Show the prices that the market opens with, then let the feed run."""
         self._sink = sink
+        for symbol, bid, ask in self._feed.opening():
+            if self.broker.quote(symbol) is None:
+                await self._deliver(FeedTick(0, self._feed.now_ms(), symbol, bid, ask))
         self._task = asyncio.create_task(self._drive(), name=f"feed {self._account_id}")
 
     async def stop(self) -> None:
@@ -110,7 +117,7 @@ class SimConnector:
                 await asyncio.sleep(0)
 
     def _quoting(self, tick: FeedTick) -> bool:
-        return self._feed.lossless or self.market_open(tick.symbol, tick.time_ms)
+        return self._feed.recorded or self.market_open(tick.symbol, tick.time_ms)
 
     async def _deliver(self, tick: FeedTick) -> None:
         """Let a tick act, make what it did durable, then show the tick."""

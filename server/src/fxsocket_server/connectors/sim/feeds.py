@@ -26,6 +26,11 @@ class Feed(Protocol):
 
     lossless: bool
     waits_for_reader: bool
+    recorded: bool
+
+    def opening(self) -> list[tuple[str, int, int]]:
+        """(symbol, bid, ask) that are known before the first tick."""
+        ...
 
     def next(self) -> FeedTick | None:
         """The next tick, or None at the end."""
@@ -53,11 +58,16 @@ class LiveFeed:
 
     lossless = False
     waits_for_reader = False
+    recorded = False
 
     def __init__(self, generator: PriceGenerator, clock: Clock) -> None:
         self._generator = generator
         self._clock = clock
         self._offset_ms: int | None = None
+
+    def opening(self) -> list[tuple[str, int, int]]:
+        """Where the generator's markets stand."""
+        return self._generator.quotes()
 
     def next(self) -> FeedTick | None:
         """The next tick of the generator, in wall-clock time."""
@@ -88,6 +98,8 @@ class LiveFeed:
 class ReplayFeed:
     """Recorded ticks at a multiple of their own pace, or as fast as readers take them (speed 0)."""
 
+    recorded = True
+
     def __init__(
         self,
         ticks: Callable[[], Iterator[tuple[int, str, int, int]]],
@@ -103,6 +115,10 @@ class ReplayFeed:
         self._started_ms: float | None = None
         self.lossless = speed == 0
         self.waits_for_reader = speed == 0
+
+    def opening(self) -> list[tuple[str, int, int]]:
+        """Nothing is known before the first recorded tick."""
+        return []
 
     def next(self) -> FeedTick | None:
         """The next recorded tick."""

@@ -11,10 +11,12 @@ from fxsocket_server.gateway.requests import (
     check_lifetime,
     check_price,
     check_volume,
+    default_filling,
     known_symbol,
+    tagged,
 )
 from fxsocket_server.gateway.views import order_view
-from fxsocket_server.model.enums import Action, ExecutionMode, Filling, OrderStatus, OrderType
+from fxsocket_server.model.enums import Action, ExecutionMode, OrderStatus, OrderType
 from fxsocket_server.model.facts import Report, TradeRequest
 from fxsocket_server.model.records import Order
 from fxsocket_server.model.symbol import SymbolSpec
@@ -94,18 +96,6 @@ class PlaceOrder:
             created_ms=now,
             updated_ms=now,
         )
-
-
-def tagged(order: Order) -> str:
-    """The comment sent to the broker: our tag, then as much of the user's as fits."""
-    return (order.tag + order.comment)[: limits.COMMENT_CHARS]
-
-
-def default_filling(type_: OrderType, spec: SymbolSpec) -> Filling:
-    """The filling that is meant when none is said: the first that the symbol allows."""
-    if not type_.is_market or not spec.filling_modes:
-        return Filling.RETURN
-    return spec.filling_modes[0]
 
 
 def _entry_price(request: OrderRequest, spec: SymbolSpec) -> int | None:

@@ -5,9 +5,13 @@ from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Change
 from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane
-from fxsocket_server.gateway.orders.place import default_filling, tagged
 from fxsocket_server.gateway.positions.read import position_by_id
-from fxsocket_server.gateway.requests import check_volume, known_symbol
+from fxsocket_server.gateway.requests import (
+    check_volume,
+    default_filling,
+    known_symbol,
+    tagged,
+)
 from fxsocket_server.gateway.views import CloseResultView, price_number
 from fxsocket_server.model.enums import Action, OrderStatus, OrderType, PositionStatus, Side
 from fxsocket_server.model.facts import Report, TradeRequest

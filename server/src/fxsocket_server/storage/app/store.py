@@ -51,7 +51,7 @@ class AppStore:
                 )
             )
 
-    def keys(self) -> list[ApiKey]:
+    def api_keys(self) -> list[ApiKey]:
         """Every key that is not revoked."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(api_keys).where(api_keys.c.revoked_ms.is_(None)))
@@ -80,8 +80,8 @@ def _key_of(row: dict[str, object]) -> ApiKey:
     chosen = row["account_ids"]
     if isinstance(chosen, str):
         row["account_ids"] = msgspec.json.decode(chosen, type=tuple[str, ...])
-    row["scope"] = Scope(row["scope"])
-    return msgspec.convert(row, ApiKey, strict=False)
+    row["scope"] = Scope(int(str(row["scope"])))
+    return msgspec.convert({str(name): value for name, value in row.items()}, ApiKey)
 
 
 def _migrate(connection: Connection) -> None:

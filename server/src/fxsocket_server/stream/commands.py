@@ -1,0 +1,110 @@
+"""Trade commands over the socket: bounded, answered out of order by `id`, never cancelled."""
+
+import asyncio
+from collections.abc import Coroutine
+from math import ceil
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from fxsocket_server.channels.frames import FrameId
+from fxsocket_server.core.codec import convert
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.gateway import Gateway, Sender
+from fxsocket_server.gateway.lane import Answer
+from fxsocket_server.gateway.requests import OrderRequest
+from fxsocket_server.security.principal import Scope
+from fxsocket_server.security.rate_limit import RateLimiter
+from fxsocket_server.stream.accounts import lane_of
+from fxsocket_server.stream.bounds import StreamBounds
+from fxsocket_server.stream.connection import Connection
+from fxsocket_server.stream.replies import answer_frame, problem_frame
+from fxsocket_server.stream.requests import OrderPlace
+
+
+class Commands:
+    """Runs the trade commands of all connections."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        limiter: RateLimiter,
+        logger: FilteringBoundLogger,
+        bounds: StreamBounds,
+    ) -> None:
+        self._gateway = gateway
+        self._limiter = limiter
+        self._log = logger
+        self._bounds = bounds
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def place(self, connection: Connection, frame: dict[str, Any]) -> None:
+        """`order.place`: the order follows as `result`, a refusal as `error`."""
+        asked = convert(frame, OrderPlace)
+        self._admit(connection)
+        lane = lane_of(self._gateway, connection.identity, asked.account_id)
+        request = convert(asked.order, OrderRequest)
+        sender = Sender(
+            request_id=self._gateway.ids.make("req_"),
+            key=asked.idempotency_key,
+            timeout_ms=asked.timeout_ms,
+        )
+        connection.pending_commands += 1
+        command = self._gateway.place(lane, request, sender)
+        self._spawn(self._run(connection, asked.id, sender.request_id, command))
+
+    def _admit(self, connection: Connection) -> None:
+        connection.identity.require(Scope.TRADE)
+        if connection.pending_commands >= self._bounds.pending_commands:
+            raise Problem(
+                "rate_limited",
+                f"{connection.pending_commands} commands of this connection are under way; "
+                "wait for their answers",
+                retry_after_s=1,
+            )
+        now_ms = self._gateway.clock.monotonic_ms()
+        verdict = self._limiter.take(connection.identity.key_id, now_ms)
+        if not verdict.allowed:
+            raise Problem(
+                "rate_limited",
+                f"more than {self._limiter.per_s:g} requests a second",
+                retry_after_s=ceil(verdict.reset_s),
+            )
+
+    def _spawn(self, run: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(
+        self,
+        connection: Connection,
+        frame_id: FrameId,
+        request_id: str,
+        command: Coroutine[Any, Any, Answer],
+    ) -> None:
+        try:
+            frame = answer_frame(await command, frame_id)
+        except Problem as problem:
+            frame = problem_frame(problem, frame_id, request_id)
+        # tidy: broad-except because the client must hear of a failure that nobody foresaw
+        except Exception as error:
+            self._log.error("stream command failed", request_id=request_id, exc_info=error)
+            frame = problem_frame(_unexpected(request_id), frame_id, request_id)
+        finally:
+            connection.pending_commands -= 1
+        connection.send(frame)
+
+    async def finish(self, timeout_ms: float) -> None:
+        """Wait for the commands under way; none is cancelled, for it may be half done."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_ms / 1000)
+
+
+def _unexpected(request_id: str) -> Problem:
+    return Problem(
+        "unavailable",
+        f"the server failed on this command ({request_id}); look the order up before you send "
+        "another, or send it again with the same key",
+        retry_after_s=1,
+    )

@@ -1,0 +1,149 @@
+"""One client: who it is, what it may still be sent, and the ticks that it was too slow for."""
+
+from typing import Protocol
+
+from fxsocket_server.channels import frames
+from fxsocket_server.channels.conflation import LateTicks
+from fxsocket_server.channels.feeds import FeedReaders
+from fxsocket_server.channels.frames import TickFrame
+from fxsocket_server.core.clock import Clock
+from fxsocket_server.security.principal import Principal
+from fxsocket_server.stream.gate import Gate
+from fxsocket_server.stream.log_reader import LogReader
+from fxsocket_server.stream.timers import Timer
+from fxsocket_server.stream.wire import Wire
+
+
+class Credentials(Protocol):
+    """What came with the upgrade request."""
+
+    @property
+    def authorization(self) -> str | None:
+        """The Authorization header."""
+        ...
+
+    @property
+    def has_ticket(self) -> bool:
+        """Whether `?ticket=` stood in the address."""
+        ...
+
+
+class Owner(Protocol):
+    """Who knows all connections."""
+
+    def opened(self, connection: "Connection") -> None:
+        """The connection is up and may authenticate."""
+        ...
+
+    def received(self, connection: "Connection", message: bytes) -> None:
+        """A message came."""
+        ...
+
+    def ended(self, connection: "Connection") -> None:
+        """Nothing goes in or out any more."""
+        ...
+
+    def gone(self, connection: "Connection") -> None:
+        """The socket is closed."""
+        ...
+
+
+class Connection:
+    """The handler of a wire; `principal` is None until the client has authenticated."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        log: LogReader,
+        readers: FeedReaders["Connection"],
+        gate: Gate["Connection"],
+        clock: Clock,
+        owner: Owner,
+        credentials: Credentials,
+    ) -> None:
+        self.wire = wire
+        self.log = log
+        self.credentials = credentials
+        self.principal: Principal | None = None
+        self.timer: Timer | None = None
+        self.pending_commands = 0
+        self._readers = readers
+        self._gate = gate
+        self._clock = clock
+        self._owner = owner
+        self._late = LateTicks()
+
+    @property
+    def identity(self) -> Principal:
+        """Who the client is; only after authentication."""
+        assert self.principal is not None
+        return self.principal
+
+    def send(self, frame: bytes) -> None:
+        """Send a reply."""
+        self.wire.send(frame)
+
+    # --- ticks -------------------------------------------------------------------------------
+
+    def tick(self, tick: TickFrame) -> None:
+        """Send a tick, or keep only the newest of its symbol while the client is behind."""
+        if self.wire.is_full and self._conflates(tick.account_id):
+            self._late.put((tick.account_id, tick.symbol), tick.n, tick.plain)
+        else:
+            self.wire.send(tick.plain)
+
+    def paced_tick(self, tick: TickFrame) -> None:
+        """Send a tick that the client has to acknowledge."""
+        self._readers.sent(self, tick.account_id, tick.n)
+        self.wire.send(tick.numbered)
+
+    def _conflates(self, account_id: str) -> bool:
+        # What is late already goes first, or a symbol's ticks would change their order.
+        if self._late:
+            return True
+        return self._readers.conflates(self, account_id, self._clock.monotonic_ms())
+
+    def _send_late(self) -> None:
+        while self._late and not self.wire.is_full:
+            (account_id, symbol), late = self._late.oldest()
+            if late.skipped:
+                self.wire.send(frames.tick_gap(account_id, symbol, late))
+            self.wire.send(late.frame)
+
+    def abandon_late(self, account_id: str, symbol: str) -> None:
+        """Announce what is late of a symbol as left out: its subscription ends or changes."""
+        late = self._late.abandon((account_id, symbol))
+        if late is not None:
+            self.wire.send(frames.tick_gap(account_id, symbol, late))
+
+    # --- what the wire calls -----------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The connection is up."""
+        self._owner.opened(self)
+
+    def received(self, message: bytes) -> None:
+        """A message came."""
+        self._owner.received(self, message)
+
+    def filled(self) -> None:
+        """The client is behind: from now on a live feed's ticks are conflated."""
+        self._readers.filled(self, self._clock.monotonic_ms())
+
+    def drained(self) -> None:
+        """The client has caught up: late ticks first (few), then the log, then the feeds."""
+        accounts = self._readers.drained(self)
+        self._send_late()
+        self.log.drained()
+        self._gate.release(accounts)
+
+    def ended(self) -> None:
+        """Let go of everything at once: no feed waits for a client that is leaving."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self._gate.release(self._readers.drop(self))
+        self._owner.ended(self)
+
+    def gone(self) -> None:
+        """The socket is closed."""
+        self._owner.gone(self)

@@ -1,0 +1,279 @@
+"""All connections of the stream: who they are, what reaches them, and the feeds they hold back."""
+
+import asyncio
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from fxsocket_server.channels import frames
+from fxsocket_server.channels.close_codes import CloseCode
+from fxsocket_server.channels.feeds import FeedReaders
+from fxsocket_server.channels.frames import FrameId, TickFrame
+from fxsocket_server.core import limits
+from fxsocket_server.core.clock import Clock
+from fxsocket_server.core.codec import convert, decode_object
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.changes import Event
+from fxsocket_server.gateway.gateway import Gateway
+from fxsocket_server.gateway.ports import Bus, TickMessage
+from fxsocket_server.gateway.views import time_text
+from fxsocket_server.security.keys import Keyring, bearer
+from fxsocket_server.security.principal import Principal
+from fxsocket_server.security.rate_limit import RateLimiter
+from fxsocket_server.stream.accounts import GatewayLogs
+from fxsocket_server.stream.actions import Actions
+from fxsocket_server.stream.bounds import StreamBounds
+from fxsocket_server.stream.commands import Commands
+from fxsocket_server.stream.connection import Connection, Credentials
+from fxsocket_server.stream.gate import Gate
+from fxsocket_server.stream.log_reader import EventBatch, LogReader
+from fxsocket_server.stream.replies import problem_frame
+from fxsocket_server.stream.requests import Auth
+from fxsocket_server.stream.timers import LoopTimers, Timer, Timers
+from fxsocket_server.stream.wire import Wire
+
+# Frames after which a client may still want to resume before it hears of events.
+_STILL_HOLDING = ("resume", "auth")
+
+
+class StreamHub:
+    """Fans ticks and events out to connections; is the FeedGate of every account's feed."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        keyring: Keyring,
+        bus: Bus,
+        clock: Clock,
+        trade_limiter: RateLimiter,
+        logger: FilteringBoundLogger,
+        *,
+        bounds: StreamBounds | None = None,
+        timers: Timers | None = None,
+    ) -> None:
+        self.log = logger
+        self.bounds = bounds or StreamBounds()
+        self._gateway = gateway
+        self._keyring = keyring
+        self._clock = clock
+        self._timers = timers or LoopTimers()
+        self._logs = GatewayLogs(gateway, logger)
+        self._readers: FeedReaders[Connection] = FeedReaders(self.bounds.stall_ms)
+        self._gate = Gate(self._readers, clock, self._timers)
+        self._commands = Commands(gateway, trade_limiter, logger, self.bounds)
+        self._actions = Actions(gateway, self._readers, self._gate, self._commands, self.bounds)
+        self._connections: dict[Connection, None] = {}
+        self._by_user: dict[str, dict[Connection, None]] = {}
+        self._scan: Timer | None = None
+        self._emptied: asyncio.Future[None] | None = None
+        bus.subscribe("ticks.*", self._on_tick)
+        bus.subscribe("events.*", self._on_events)
+
+    # --- FeedGate ----------------------------------------------------------------------------
+
+    def held(self, account_id: str, lossless: bool) -> bool:
+        """Whether the feed must wait: a pacing reader owes an ack, or a reader has no room."""
+        return self._gate.held(account_id, lossless)
+
+    async def wait(self, account_id: str, lossless: bool) -> None:
+        """Return once the feed may deliver its next tick."""
+        await self._gate.wait(account_id, lossless)
+
+    async def first_reader(self, account_id: str) -> None:
+        """Return once somebody has subscribed to the account's ticks."""
+        await self._gate.first_reader(account_id)
+
+    # --- what is published -------------------------------------------------------------------
+
+    def _on_tick(self, message: object) -> None:
+        assert isinstance(message, TickMessage)
+        quote, account_id = message.quote, message.account_id
+        watchers = self._readers.watchers(account_id, quote.symbol)
+        if watchers is None:
+            return
+        plain = frames.tick(account_id, quote, message.digits, time_text(quote.time_ms))
+        tick = TickFrame(account_id, quote.symbol, message.n, plain)
+        for connection in watchers.free:
+            connection.tick(tick)
+        for connection in watchers.paced:
+            connection.paced_tick(tick)
+
+    def _on_events(self, message: object) -> None:
+        assert isinstance(message, list)
+        events: list[Event] = message
+        account_id = events[0].account_id
+        batch = EventBatch(account_id, self._logs.epoch(account_id), events)
+        user_id = self._gateway.accounts[account_id].account.user_id
+        for connection in tuple(self._by_user.get(user_id, ())):
+            if connection.identity.may_see(account_id):
+                connection.log.publish(batch)
+
+    # --- connections -------------------------------------------------------------------------
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return len(self._connections) >= self.bounds.connections
+
+    def accept(self, credentials: Credentials) -> Wire:
+        """The end of a new connection, to be given to the socket server."""
+        wire = Wire(self.bounds, self._timers)
+        log = LogReader(wire, self._logs, self._timers, self.bounds.page_events)
+        wire.handler = Connection(
+            wire, log, self._readers, self._gate, self._clock, self, credentials
+        )
+        return wire
+
+    def opened(self, connection: Connection) -> None:
+        """Authenticate by what came with the upgrade, or wait for the first frame."""
+        self._connections[connection] = None
+        credentials = connection.credentials
+        if credentials.authorization is not None:
+            try:
+                self._admit(connection, bearer(credentials.authorization))
+            except Problem as problem:
+                self._reject(connection, problem)
+        elif credentials.has_ticket:
+            detail = "tickets are not available yet; send the Authorization header"
+            self._reject(connection, Problem("unauthorized", detail))
+        else:
+            connection.timer = self._timers.after(
+                self.bounds.auth_ms, lambda: self._reject(connection, self._not_in_time())
+            )
+
+    def _not_in_time(self) -> Problem:
+        return Problem(
+            "unauthorized",
+            "no key came in time; send the Authorization header, or "
+            f'{{"action":"auth","api_key":"..."}} within {self.bounds.auth_ms} ms',
+        )
+
+    def _admit(self, connection: Connection, secret: str) -> None:
+        """Let a client in; raises `unauthorized`."""
+        principal = self._authenticated(secret)
+        if connection.timer is not None:
+            connection.timer.cancel()
+        connection.principal = principal
+        self._by_user.setdefault(principal.user_id, {})[connection] = None
+        connection.timer = self._timers.after(self.bounds.first_frame_ms, connection.log.release)
+
+    def _authenticated(self, secret: str) -> Principal:
+        try:
+            return self._keyring.authenticate(secret)
+        except UnicodeEncodeError:
+            raise Problem("unauthorized", "the API key is not readable text") from None
+
+    def _reject(self, connection: Connection, problem: Problem, frame_id: FrameId = None) -> None:
+        connection.send(problem_frame(problem, frame_id))
+        connection.wire.close(CloseCode.UNAUTHORIZED, problem.detail)
+
+    def ended(self, connection: Connection) -> None:
+        """Send it nothing any more."""
+        if connection.principal is not None:
+            others = self._by_user[connection.principal.user_id]
+            del others[connection]
+            if not others:
+                del self._by_user[connection.principal.user_id]
+
+    def gone(self, connection: Connection) -> None:
+        """The socket is closed."""
+        self._connections.pop(connection, None)
+        if self._emptied is not None and not self._connections and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    # --- what clients send -------------------------------------------------------------------
+
+    def received(self, connection: Connection, message: bytes) -> None:
+        """Read a message, do what it asks, or say why not."""
+        try:
+            frame = decode_object(message)
+        except Problem as problem:
+            self._refuse_message(connection, message, problem)
+            return
+        frame_id = frame.get("id")
+        if not isinstance(frame_id, str | int) or isinstance(frame_id, bool):
+            frame_id = None
+        try:
+            if connection.principal is None:
+                self._first_frame(connection, frame, frame_id)
+            else:
+                self._act(connection, frame)
+        except Problem as problem:
+            if connection.principal is None:
+                self._reject(connection, problem, frame_id)
+            else:
+                connection.send(problem_frame(problem, frame_id))
+
+    def _refuse_message(self, connection: Connection, message: bytes, problem: Problem) -> None:
+        if connection.principal is None:
+            self._reject(connection, self._not_auth())
+            return
+        connection.send(problem_frame(problem, None))
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            connection.wire.close(CloseCode.PROTOCOL_ERROR, problem.detail)
+
+    def _first_frame(
+        self, connection: Connection, frame: dict[str, Any], frame_id: FrameId
+    ) -> None:
+        if frame.get("action") != "auth":
+            raise self._not_auth()
+        self._admit(connection, convert(frame, Auth).api_key)
+        self._actions.greet(connection, frame_id)
+
+    def _not_auth(self) -> Problem:
+        return Problem(
+            "unauthorized",
+            'the first frame must be {"action":"auth","api_key":"..."} when there is no '
+            "Authorization header",
+        )
+
+    def _act(self, connection: Connection, frame: dict[str, Any]) -> None:
+        name = frame.get("action")
+        action = self._actions.by_name.get(name) if isinstance(name, str) else None
+        if action is None:
+            known = ", ".join(self._actions.by_name)
+            raise Problem("validation_error", f"action must be one of {known}", pointer="/action")
+        if name not in _STILL_HOLDING:
+            connection.log.release()
+        action(connection, frame)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to send heartbeats."""
+        self._scan = self._timers.after(
+            self.bounds.heartbeat_ms / limits.STREAM_HEARTBEAT_SCANS, self._scan_all
+        )
+
+    def _scan_all(self) -> None:
+        heartbeat = frames.heartbeat(time_text(self._clock.wall_ms()))
+        for connection in tuple(self._connections):
+            if connection.principal is not None:
+                connection.wire.scan(heartbeat)
+        self.start()
+
+    def revoke(self, key_id: str) -> None:
+        """Close every connection of a key that is valid no more."""
+        problem = Problem("unauthorized", "the API key was revoked")
+        for connection in tuple(self._connections):
+            if connection.principal is not None and connection.principal.key_id == key_id:
+                self._reject(connection, problem)
+
+    async def stop(self, timeout_ms: float) -> None:
+        """Finish commands, close every connection with 4000, and drop those that linger."""
+        if self._scan is not None:
+            self._scan.cancel()
+        self._gate.shut()
+        await self._commands.finish(timeout_ms / 2)
+        for connection in tuple(self._connections):
+            connection.wire.close(CloseCode.RESTART, "the server stops or restarts; reconnect")
+        await self._wait_until_empty(timeout_ms / 2)
+        for connection in tuple(self._connections):
+            connection.wire.abort()
+
+    async def _wait_until_empty(self, timeout_ms: float) -> None:
+        if self._connections:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._emptied,), timeout=timeout_ms / 1000)
