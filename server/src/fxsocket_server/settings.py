@@ -62,11 +62,19 @@ def check(settings: Settings) -> Settings:
         raise SettingsError(f"--leverage {settings.leverage}: 1 to 10000, 100 for 1:100")
     if not (len(settings.currency) == 3 and settings.currency.isalpha()):
         raise SettingsError(f"--currency {settings.currency!r}: three letters such as USD")
-    if settings.api_key is not None and not settings.api_key.strip():
-        raise SettingsError("--api-key is empty; give any text, or leave it out to get a new key")
+    _check_api_key(settings.api_key)
     _check_tls(settings)
     _check_crash(settings.crash_at)
     return settings
+
+
+def _check_api_key(text: str | None) -> None:
+    if text is None:
+        return
+    if not text.strip():
+        raise SettingsError("--api-key is empty; give any text, or leave it out to get a new key")
+    if text != text.strip() or not (text.isascii() and text.isprintable()):
+        raise SettingsError("--api-key travels in an HTTP header: ASCII, no spaces at its ends")
 
 
 def _check_tls(settings: Settings) -> None:

@@ -327,7 +327,7 @@ class World:
     def open(self, symbol: str, a: int, b: int) -> None:
         side = (OrderType.BUY, OrderType.SELL)[b % 2]
         sign, price = (1 if b % 2 == 0 else -1), self.plain.quotes[symbol][0]
-        distance = (b % 173 + 10) * scale(symbol)
+        distance = (b % 173 + 16) * scale(symbol)  # beyond any spread
         volume = (a % 60 + 1) * SPECS[symbol].volume_step
         before = self.plain.quotes[symbol]
         affordable = self.plain.affords(symbol, Side(side), volume)

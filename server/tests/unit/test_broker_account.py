@@ -185,6 +185,22 @@ def test_hedged_positions_cost_the_hedged_margin():
     assert made.account_figures().margin == 108_348 + round(50_000 * (2 * 1.08348 + 1.0834) / 3)
 
 
+def test_swap_leaves_a_position_with_the_volume_that_is_closed():
+    state = broker().snapshot()
+    made = Broker(PROFILE.terms(), PROFILE.symbols, state)
+    ticket = opened(made, "EURUSD", volume=3 * LOT)
+    state = made.snapshot()
+    charged = replace(state.positions[0], swap=-1_000)
+    made = Broker(PROFILE.terms(), PROFILE.symbols, replace(state, positions=(charged,)))
+    assert made.position_profit(ticket) == -2_400
+    assert made.account_figures().profit == -3_400
+    for rest in (-667, 0):
+        volume = LOT if rest else 2 * LOT
+        opened(made, "EURUSD", OrderType.SELL, position_ticket=ticket, volume=volume)
+        assert made.account_figures().profit == (rest - 1_600 if rest else 0)
+    assert made.snapshot().balance == state.balance - 3_400
+
+
 def test_tick_value_converts_a_profit():
     made = broker()
     numerator, denominator = made.tick_value("EURUSD")

@@ -384,6 +384,17 @@ def test_margin_must_be_free_unless_the_order_does_not_raise_it():
     assert ask(made, type=OrderType.SELL, volume=LOT).retcode == Retcode.DONE
 
 
+def test_an_order_that_leaves_the_margin_as_it_is_passes_without_free_margin():
+    made = broker(deposit=100_000, terms={"currency": "EUR"}, margin_hedged=100_000 * LOT)
+    opened(made, type=OrderType.BUY, volume=LOT)
+    made.on_tick("EURUSD", NOW, BID - 500, ASK - 500)
+    before = made.account_figures()
+    assert before.free_margin < 0
+    # One covered lot costs what one lot of one side does.
+    assert ask(made, type=OrderType.SELL, volume=LOT).retcode == Retcode.DONE
+    assert made.account_figures().margin == before.margin
+
+
 def test_the_whole_free_margin_may_be_used():
     exact = broker(deposit=108_348)
     assert ask(exact, type=OrderType.BUY, volume=LOT).retcode == Retcode.DONE
@@ -399,6 +410,20 @@ def test_volume_limit_is_per_direction():
     refused(made, Retcode.LIMIT_VOLUME, comment, type=OrderType.BUY, volume=volume_of(1.01))
     opened(made, type=OrderType.BUY, volume=LOT)
     opened(made, type=OrderType.SELL, volume=5 * LOT)
+
+
+def test_an_order_that_is_gone_frees_its_volume():
+    made = broker(deposit=10**9, volume_limit=2 * LOT)
+    limit = {"type": OrderType.BUY_LIMIT, "price": 108_000, "volume": 2 * LOT}
+    ticket = placed(made, **limit)
+    ask(made, Action.REMOVE, order_ticket=ticket)
+    placed(made, **limit)
+    made.on_tick("EURUSD", NOW + 1, 107_900, 107_908)  # rests no longer, but is open now
+    (position,) = made.snapshot().positions
+    assert ask(made, type=OrderType.BUY, volume=LOT).retcode == Retcode.LIMIT_VOLUME
+    close = {"type": OrderType.SELL, "position_ticket": position.ticket}
+    assert ask(made, **close, volume=LOT).retcode == Retcode.DONE
+    opened(made, type=OrderType.BUY, volume=LOT)
 
 
 # --- closing ---------------------------------------------------------------------------------

@@ -1,80 +1,71 @@
 """The REST application: routes and the front before them."""
 
-from collections.abc import Awaitable, Callable
-
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from fxsocket_server.api.context import Context
 from fxsocket_server.api.front import Front
+from fxsocket_server.api.operation import Endpoint, Operation
 from fxsocket_server.api.rest import accounts, market, orders, positions, service
+from fxsocket_server.security.principal import Scope as KeyScope
 
-Handler = Callable[[Request], Awaitable[Response]]
+_READ, _TRADE, _FULL = KeyScope
+_FILTERS = "symbol magic from to limit cursor"
 
+API_ROUTES = (
+    Operation("GET", "/v1/account", accounts.get_account, _READ),
+    Operation("GET", "/v1/accounts", accounts.list_accounts, _READ, of_account=False),
+    Operation("GET", "/v1/symbols", market.list_symbols, _READ, "group visible"),
+    Operation("GET", "/v1/symbols/{symbol}", market.get_symbol, _READ),
+    Operation("GET", "/v1/quotes", market.list_quotes, _READ, "symbols"),
+    Operation("GET", "/v1/quotes/{symbol}", market.get_quote, _READ),
+    Operation(
+        "GET", "/v1/candles", market.list_candles, _READ,
+        "symbol timeframe from to limit cursor",
+    ),
+    Operation("POST", "/v1/orders", orders.place, _TRADE),
+    Operation("GET", "/v1/orders", orders.list_all, _READ, "status " + _FILTERS),
+    Operation(
+        "GET", "/v1/orders/by-client-id/{client_order_id}", orders.get_by_client_id, _READ
+    ),
+    Operation("GET", "/v1/orders/{id}", orders.get, _READ),
+    Operation("PATCH", "/v1/orders/{id}", orders.modify, _TRADE),
+    Operation("DELETE", "/v1/orders/{id}", orders.cancel, _TRADE, "volume"),
+    Operation("GET", "/v1/positions", positions.list_open, _READ, "symbol magic"),
+    Operation("GET", "/v1/positions/{id}", positions.get, _READ),
+    Operation("PATCH", "/v1/positions/{id}", positions.modify, _TRADE),
+    Operation("DELETE", "/v1/positions/{id}", positions.close, _TRADE, "volume deviation"),
+    Operation("GET", "/v1/history/deals", accounts.list_history_deals, _READ, _FILTERS),
+    Operation("GET", "/v1/events", accounts.list_events, _READ, "after epoch limit wait_ms"),
+    Operation("POST", "/v1/sim/price", accounts.set_price, _FULL),
+)  # fmt: skip
 
-class Endpoint:
-    """A handler as an ASGI app: no framework wrapper between the router and the handler."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        response = await self.handler(Request(scope, receive))
-        await response(scope, receive, send)
-
-
-API_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/v1/account", accounts.get_account),
-    ("GET", "/v1/accounts", accounts.list_accounts),
-    ("GET", "/v1/symbols", market.list_symbols),
-    ("GET", "/v1/symbols/{symbol}", market.get_symbol),
-    ("GET", "/v1/quotes", market.list_quotes),
-    ("GET", "/v1/quotes/{symbol}", market.get_quote),
-    ("GET", "/v1/candles", market.list_candles),
-    ("POST", "/v1/orders", orders.place),
-    ("GET", "/v1/orders", orders.list_all),
-    ("GET", "/v1/orders/by-client-id/{client_order_id}", orders.get_by_client_id),
-    ("GET", "/v1/orders/{id}", orders.get),
-    ("PATCH", "/v1/orders/{id}", orders.modify),
-    ("DELETE", "/v1/orders/{id}", orders.cancel),
-    ("GET", "/v1/positions", positions.list_open),
-    ("GET", "/v1/positions/{id}", positions.get),
-    ("PATCH", "/v1/positions/{id}", positions.modify),
-    ("DELETE", "/v1/positions/{id}", positions.close),
-    ("GET", "/v1/history/deals", accounts.list_history_deals),
-    ("GET", "/v1/events", accounts.list_events),
-    ("POST", "/v1/sim/price", accounts.set_price),
-)
-
-OPEN_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/healthz", service.health),
-    ("GET", "/readyz", service.ready),
-    ("GET", "/docs", service.docs),
-    ("GET", "/openapi.yaml", service.openapi_yaml),
-    ("GET", "/openapi.json", service.openapi_json),
+OPEN_ROUTES = (
+    Operation("GET", "/healthz", service.health, of_account=False),
+    Operation("GET", "/readyz", service.ready, of_account=False),
+    Operation("GET", "/docs", service.docs, of_account=False),
+    Operation("GET", "/openapi.yaml", service.openapi_yaml, of_account=False),
+    Operation("GET", "/openapi.json", service.openapi_json, of_account=False),
 )
 
 
 def _routes() -> list[Route]:
     """One route per path, all its methods together, so that a 405 can list them."""
-    by_path: dict[str, dict[str, Handler]] = {}
-    for method, path, handler in API_ROUTES + OPEN_ROUTES:
-        by_path.setdefault(path, {})[method] = handler
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in API_ROUTES + OPEN_ROUTES:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
-        Route(path, _ByMethod(handlers), methods=list(handlers))
-        for path, handlers in by_path.items()
+        Route(path, _ByMethod(operations), methods=list(operations))
+        for path, operations in by_path.items()
     ]
 
 
 class _ByMethod:
-    """Chooses the handler of a path by method; HEAD is answered as GET."""
+    """Chooses the operation of a path by method; HEAD is answered as GET."""
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
-        self._endpoints = {method: Endpoint(handler) for method, handler in handlers.items()}
-        if "GET" in handlers:
+    def __init__(self, operations: dict[str, Operation]) -> None:
+        self._endpoints = {name: Endpoint(operation) for name, operation in operations.items()}
+        if "GET" in operations:
             self._endpoints["HEAD"] = self._endpoints["GET"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,6 +75,6 @@ class _ByMethod:
 
 def build_app(context: Context) -> Front:
     """The ASGI application of the REST port."""
-    open_paths = frozenset(path for _, path, _ in OPEN_ROUTES) | service.docs_paths()
+    open_paths = frozenset(operation.path for operation in OPEN_ROUTES) | service.docs_paths()
     router = Router(routes=[*_routes(), *service.docs_routes()], redirect_slashes=False)
     return Front(router, open_paths, context)

@@ -6,6 +6,8 @@ from urllib.parse import unquote_to_bytes
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.security.principal import Principal, Scope
@@ -13,11 +15,11 @@ from fxsocket_server.security.principal import Principal, Scope
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Operation(Struct, frozen=True, gc=False):
-    """A method of a path; without a scope it needs no key and takes any query.
+class Operation(Struct, frozen=True):
+    """A method of a path. Without a scope it needs no key and takes any query.
 
-    `query` are the names of its query parameters, separated by spaces. Where `of_account` holds,
-    the request means an account and may name it with `account_id`.
+    `query` names its query parameters, separated by spaces; where `of_account` holds, the request
+    means an account and may also name it with `account_id`.
     """
 
     method: str
@@ -27,18 +29,44 @@ class Operation(Struct, frozen=True, gc=False):
     query: str = ""
     of_account: bool = True
 
+    @property
     def parameters(self) -> frozenset[str]:
         """The names of all query parameters."""
-        return frozenset((*self.query.split(), *(("account_id",) if self.of_account else ())))
+        names = self.query.split()
+        return frozenset([*names, "account_id"] if self.of_account else names)
 
 
 class Endpoint:
-    """An operation as an ASGI app: checks who asks and with what, then lets the handler answer."""
+    """An operation as an ASGI app: checks scope and query, then lets the handler answer."""
 
     def __init__(self, operation: Operation) -> None:
         self._handler = operation.handler
         self._scope = operation.scope
-        self._known = operation.parameters()
+        self._parameters = operation.parameters
 
-    async def __call__(self, scope: dict, receive: object, send: object) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        request = Request(scope, receive)
+        if self._scope is not None:
+            principal: Principal = scope["fxs.principal"]
+            principal.require(self._scope)
+            if scope["query_string"]:
+                _check_query(request, self._parameters)
+        response = await self._handler(request)
+        await response(scope, receive, send)
+
+
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    """Refuse parameters that the operation does not have: a typo must not widen a query."""
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode()
+    except UnicodeDecodeError:
+        raise Problem("bad_request", "the query is not UTF-8 after percent-decoding") from None
+    for name in request.query_params:
+        if name not in known:
+            choices = ", ".join(sorted(known)) or "none"
+            raise Problem(
+                "validation_error",
+                f"unknown parameter {name[:64]!r}; known are: {choices}",
+                pointer="?" + name[:64],
+            )

@@ -11,7 +11,7 @@ from fxsocket_server.core.codec import convert, decode_object, encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.gateway import LinkedAccount, Sender
 from fxsocket_server.gateway.lane import Answer, Lane
-from fxsocket_server.security.principal import Principal, Scope
+from fxsocket_server.security.principal import Principal
 
 T = TypeVar("T")
 
@@ -22,10 +22,9 @@ def context_of(request: Request) -> Context:
     return context
 
 
-def principal_of(request: Request, scope: Scope) -> Principal:
-    """Who asks; raises `forbidden` without the scope."""
+def principal_of(request: Request) -> Principal:
+    """Who asks."""
     principal: Principal = request.scope["fxs.principal"]
-    principal.require(scope)
     return principal
 
 
@@ -41,14 +40,14 @@ def _account_id(request: Request) -> str | None:
     return header or parameter
 
 
-def lane_of(request: Request, scope: Scope) -> Lane:
+def lane_of(request: Request) -> Lane:
     """The lane of the account that the request means."""
-    return context_of(request).gateway.lane(principal_of(request, scope), _account_id(request))
+    return context_of(request).gateway.lane(principal_of(request), _account_id(request))
 
 
-def account_of(request: Request, scope: Scope) -> LinkedAccount:
+def account_of(request: Request) -> LinkedAccount:
     """The account that the request means, connected or not."""
-    return context_of(request).gateway.choose(principal_of(request, scope), _account_id(request))
+    return context_of(request).gateway.choose(principal_of(request), _account_id(request))
 
 
 async def body_of(request: Request, into: type[T]) -> T:
@@ -78,18 +77,6 @@ def number_of(name: str, text: str) -> float:
     if not -1e18 < value < 1e18:
         raise Problem("validation_error", f"{name} must be a number", pointer=name)
     return value
-
-
-def check_parameters(request: Request, known: frozenset[str]) -> None:
-    """Refuse query parameters that the operation does not have: a typo must not widen a query."""
-    for name in request.query_params:
-        if name not in known and name != "account_id":
-            choices = ", ".join(sorted(known)) or "none"
-            raise Problem(
-                "validation_error",
-                f"unknown parameter {name[:64]!r}; known are: {choices}",
-                pointer="?" + name[:64],
-            )
 
 
 def text_parameter(request: Request, name: str) -> str | None:

@@ -37,6 +37,7 @@ class RestServer:
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=1,
                 h11_max_incomplete_event_size=None,

@@ -33,6 +33,7 @@ from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
+from fxsocket_server.gateway.ports import STOPPING
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.model.units import fixed_of
@@ -275,6 +276,7 @@ class Server:
 
     async def stop(self) -> None:
         """Say goodbye, finish what is under way, make everything durable."""
+        self._bus.publish(STOPPING, None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -214,6 +214,9 @@ class TickMessage(Struct, frozen=True, gc=False):
     digits: int
 
 
+STOPPING = "server.stopping"  # published once, so that long waits end with what they have
+
+
 class Bus(Protocol):
     """Messages between the parts of a server: committed events and ticks, by topic."""
 

@@ -9,7 +9,7 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event, OrderQuery
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.gateway.ports import Bus
+from fxsocket_server.gateway.ports import STOPPING, Bus
 from fxsocket_server.gateway.views import DealView, OrderView, deal_view, order_view, time_text
 
 
@@ -85,17 +85,19 @@ def event_row(event: Event) -> bytes:
 
 
 async def wait_for_events(lane: Lane, bus: Bus, after: int, wait_ms: float) -> None:
-    """Return once the log holds an event above `after`, or the wait is over."""
+    """Return once the log holds an event above `after`, the wait is over or the server stops."""
     if lane.published_seq > after or wait_ms <= 0:
         return
     arrived = asyncio.Event()
-    leave = bus.subscribe("events." + lane.account.id, lambda _: arrived.set())
+    topics = ("events." + lane.account.id, STOPPING)
+    leaves = [bus.subscribe(topic, lambda _: arrived.set()) for topic in topics]
     try:
         await asyncio.wait_for(arrived.wait(), wait_ms / 1000)
     except TimeoutError:
         return
     finally:
-        leave()
+        for leave in leaves:
+            leave()
 
 
 def events_body(lane: Lane, after: int, limit: int) -> bytes:

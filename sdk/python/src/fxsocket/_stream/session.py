@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from fxsocket.errors import ConfigError
 from fxsocket.events import Gap, OrderUpdate, StreamEvent, Unknown
 
-
 # Channels whose events stand in the account's log; all others only tell the latest value.
 _LOGGED = frozenset({"deals", "positions", "terminal"})
 

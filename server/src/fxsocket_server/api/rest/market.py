@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fxsocket_server.api.request import (
-    check_parameters,
     context_of,
     integer_parameter,
     json_response,
@@ -25,16 +24,13 @@ from fxsocket_server.gateway.views import time_text
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.timeframe import Timeframe, parse
 from fxsocket_server.model.units import text_of
-from fxsocket_server.security.principal import Scope
 
-_CANDLES = frozenset(("symbol", "timeframe", "from", "to", "limit", "cursor"))
 _CSV_HEADER = "time,open,high,low,close,tick_volume,real_volume,spread\n"
 
 
 async def list_symbols(request: Request) -> Response:
     """GET /symbols; `group` takes comma-separated patterns such as `*USD*,!EUR*`."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, frozenset(("group", "visible")))
+    lane = lane_of(request)
     group = text_parameter(request, "group")
     visible = text_parameter(request, "visible")
     if visible not in (None, "true", "false"):
@@ -58,8 +54,7 @@ def _in_group(symbol: str, group: str | None) -> bool:
 
 async def get_symbol(request: Request) -> Response:
     """GET /symbols/{symbol}."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, frozenset())
+    lane = lane_of(request)
     spec = _symbol_in_path(request, lane.connector.specs())
     return json_response(symbol_view(spec, lane.connector))
 
@@ -73,8 +68,7 @@ def _symbol_in_path(request: Request, specs: Mapping[str, SymbolSpec]) -> Symbol
 
 async def list_quotes(request: Request) -> Response:
     """GET /quotes?symbols=EURUSD,GBPUSD; all symbols when none is named."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, frozenset(("symbols",)))
+    lane = lane_of(request)
     specs = lane.connector.specs()
     names = text_parameter(request, "symbols")
     chosen = list(specs.values())
@@ -87,16 +81,14 @@ async def list_quotes(request: Request) -> Response:
 
 async def get_quote(request: Request) -> Response:
     """GET /quotes/{symbol}."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, frozenset())
+    lane = lane_of(request)
     spec = _symbol_in_path(request, lane.connector.specs())
     return json_response(quote_view(spec, lane.connector, limits.QUOTE_STALE_MS))
 
 
 async def list_candles(request: Request) -> Response:
     """GET /candles, as JSON pages or, with Accept: text/csv, the whole range."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, _CANDLES)
+    lane = lane_of(request)
     symbol = text_parameter(request, "symbol")
     if symbol is None:
         raise Problem(

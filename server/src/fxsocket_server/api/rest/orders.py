@@ -6,7 +6,6 @@ from starlette.responses import Response
 from fxsocket_server.api.request import (
     answer_response,
     body_of,
-    check_parameters,
     context_of,
     integer_parameter,
     json_response,
@@ -26,10 +25,6 @@ from fxsocket_server.gateway.queries import cursor_number, list_orders, page_lim
 from fxsocket_server.gateway.requests import OrderPatch, OrderRequest
 from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.enums import OrderStatus
-from fxsocket_server.security.principal import Scope
-
-_FILTERS = frozenset(("symbol", "magic", "from", "to", "limit", "cursor"))
-_NONE: frozenset[str] = frozenset()
 
 
 def history_query(request: Request, lane: Lane, statuses: tuple[str, ...] = ()) -> OrderQuery:
@@ -62,7 +57,7 @@ def _statuses(request: Request) -> tuple[str, ...]:
 
 async def place(request: Request) -> Response:
     """POST /orders."""
-    lane = lane_of(request, Scope.TRADE)
+    lane = lane_of(request)
     order = await body_of(request, OrderRequest)
     answer = await context_of(request).gateway.place(lane, order, sender_of(request))
     return answer_response(answer)
@@ -70,8 +65,7 @@ async def place(request: Request) -> Response:
 
 async def list_all(request: Request) -> Response:
     """GET /orders."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, _FILTERS | {"status"})
+    lane = lane_of(request)
     query = history_query(request, lane, _statuses(request))
     await lane.settled()
     return json_response(list_orders(lane, query))
@@ -79,8 +73,7 @@ async def list_all(request: Request) -> Response:
 
 async def get(request: Request) -> Response:
     """GET /orders/{id}."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, _NONE)
+    lane = lane_of(request)
     order = order_by_id(lane, request.path_params["id"])
     await lane.settled()
     return json_response(order_view(order))
@@ -88,8 +81,7 @@ async def get(request: Request) -> Response:
 
 async def get_by_client_id(request: Request) -> Response:
     """GET /orders/by-client-id/{client_order_id}."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, _NONE)
+    lane = lane_of(request)
     order = order_by_client_id(lane, request.path_params["client_order_id"])
     await lane.settled()
     return json_response(order_view(order))
@@ -97,7 +89,7 @@ async def get_by_client_id(request: Request) -> Response:
 
 async def modify(request: Request) -> Response:
     """PATCH /orders/{id}."""
-    lane = lane_of(request, Scope.TRADE)
+    lane = lane_of(request)
     patch = await body_of(request, OrderPatch)
     sender = sender_of(request)
     answer = await context_of(request).gateway.run(
@@ -109,8 +101,7 @@ async def modify(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """DELETE /orders/{id}."""
-    lane = lane_of(request, Scope.TRADE)
-    check_parameters(request, frozenset(("volume",)))
+    lane = lane_of(request)
     lots = number_parameter(request, "volume")
     sender = sender_of(request)
     answer = await context_of(request).gateway.run(

@@ -6,7 +6,6 @@ from starlette.responses import Response
 from fxsocket_server.api.request import (
     answer_response,
     body_of,
-    check_parameters,
     context_of,
     integer_parameter,
     json_response,
@@ -24,13 +23,11 @@ from fxsocket_server.gateway.positions.read import (
     position_by_id,
 )
 from fxsocket_server.gateway.requests import PositionPatch
-from fxsocket_server.security.principal import Scope
 
 
 async def list_open(request: Request) -> Response:
     """GET /positions."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, frozenset(("symbol", "magic")))
+    lane = lane_of(request)
     magic = integer_parameter(request, "magic")
     views = list_positions(lane, text_parameter(request, "symbol"), magic)
     await lane.settled()
@@ -39,8 +36,7 @@ async def list_open(request: Request) -> Response:
 
 async def get(request: Request) -> Response:
     """GET /positions/{id}."""
-    lane = lane_of(request, Scope.READ)
-    check_parameters(request, frozenset())
+    lane = lane_of(request)
     view = open_position_view(lane, position_by_id(lane, request.path_params["id"]))
     await lane.settled()
     return json_response(view)
@@ -48,7 +44,7 @@ async def get(request: Request) -> Response:
 
 async def modify(request: Request) -> Response:
     """PATCH /positions/{id}."""
-    lane = lane_of(request, Scope.TRADE)
+    lane = lane_of(request)
     patch = await body_of(request, PositionPatch)
     sender = sender_of(request)
     answer = await context_of(request).gateway.run(
@@ -60,8 +56,7 @@ async def modify(request: Request) -> Response:
 
 async def close(request: Request) -> Response:
     """DELETE /positions/{id}."""
-    lane = lane_of(request, Scope.TRADE)
-    check_parameters(request, frozenset(("volume", "deviation")))
+    lane = lane_of(request)
     lots = number_parameter(request, "volume")
     deviation = integer_parameter(request, "deviation")
     if deviation is not None and deviation < 0:
