@@ -188,16 +188,16 @@ def test_events(rest, reply, order_row):
          "position": POSITION, "deal": "deal_1"},
     ]  # fmt: skip
     rest.answers(reply({"epoch": "e1", "head": 10, "data": rows, "next_cursor": None}))
-    page = rest.call(lambda c: c.events.list(after=7, epoch="e1", limit=5, wait_ms=20_000))
+    page = rest.call(lambda c: c.events.list(after=7, epoch="e1", limit=5, wait_ms=30_000))
     filled, added, opened = page
     assert (page.epoch, page.head, filled.seq) == ("e1", 10, 8)
     assert filled.order.price == 1.0834
     assert (added.deal.id, added.order) == ("deal_1", None)
     assert (opened.position.id, opened.deal, opened.raw["deal"]) == ("pos_1", None, "deal_1")
     assert opened.time == datetime(2026, 11, 22, 10, 0, 0, 1000, UTC)
-    assert rest.sent == ["GET /v1/events?after=7&epoch=e1&limit=5&wait_ms=20000"]
+    assert rest.sent == ["GET /v1/events?after=7&epoch=e1&limit=5&wait_ms=30000"]
     # The wait is added to the attempt's patience, else every quiet wait would be a timeout.
-    assert rest.header("X-Request-Timeout-Ms") == ["30000"]
+    assert rest.header("X-Request-Timeout-Ms") == ["40000"]
 
 
 def test_set_price(rest, reply):

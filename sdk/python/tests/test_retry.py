@@ -98,9 +98,9 @@ def test_vectors(rest, problem, reply, server, draws, delays, attempts):
             rest.answers(words.get(step) or problem(step))
     rest.draws.extend(draws)
     if server[-1] == "ok":
-        rest.call(lambda client: client.positions.list())
+        rest.call(lambda client: client.positions.list(), total_timeout=100)
     else:
-        rest.fails(errors.ApiError, lambda client: client.positions.list())
+        rest.fails(errors.ApiError, lambda client: client.positions.list(), total_timeout=100)
     assert rest.slept == pytest.approx(delays)
     assert len(rest.requests) == attempts
     assert not rest.script
@@ -163,6 +163,31 @@ def test_the_budget_stops_retries_against_a_broken_server(rest, problem):
 
     rest.call(many)
     assert len(rest.requests) == 12 + 20
+
+
+def test_successes_earn_retries_again(rest, problem, reply):
+    rest.answers(*[problem(500)] * 30, *[reply([])] * 10, *[problem(500)] * 3)
+
+    def one(client):
+        return client.positions.list()
+
+    def many(client):
+        # Ten calls spend the budget of 100; ten successes then pay for two retries of 5.
+        broken, mended = [one] * 10, [one] * 10
+        if rest.flavour == "sync":
+            attempt_all(client, broken)
+            assert [call(client) for call in mended] == [[]] * 10
+            return attempt_all(client, [one])
+        return spend_and_earn(client, broken, mended, [one])
+
+    rest.call(many)
+    assert len(rest.requests) == 30 + 10 + 3
+
+
+async def spend_and_earn(client, broken, mended, last):
+    await attempt_each(client, broken)
+    assert [await call(client) for call in mended] == [[]] * 10
+    await attempt_each(client, last)
 
 
 def attempt_all(client, calls):

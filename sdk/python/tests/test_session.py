@@ -103,6 +103,14 @@ def test_another_epoch_is_always_a_gap():
     assert session.admit(event) == (gap, event)
 
 
+def test_another_epoch_is_a_gap_even_from_its_beginning():
+    session = Session(None)
+    session.admit(logged(19, 18))
+    event = logged(1, 0, epoch="e2")
+    gap = Gap(account_id="acc_1", from_seq=0, to_seq=0, epoch="e2", epoch_changed=True)
+    assert session.admit(event) == (gap, event)
+
+
 def test_a_new_connection_resumes_what_was_seen_before_it_subscribes():
     session = Session(None)
     session.subscribe(["EURUSD"], ["ticks", "deals"], False, None)

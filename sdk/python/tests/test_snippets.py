@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fxsocket import FxSocketClient
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -65,6 +67,17 @@ def test_the_briefs_order_runs_unchanged(shared_path, order_row):
     assert headers["Authorization"] == "Bearer your_api_key"
     assert headers["Idempotency-Key"] == body.pop("client_order_id")
     assert body == {"symbol": "EURUSD", "type": "BUY", "volume": 0.1, "sl": 1.072, "tp": 1.095}
+
+
+def test_a_local_server_is_not_reached_through_a_proxy(order_row, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with order_server(order_row()) as (base_url, got):
+        with FxSocketClient("k", base_url=base_url, max_retries=0) as client:
+            client.orders.create(symbol="EURUSD", type="BUY", volume=0.1)
+    assert len(got) == 1
 
 
 def blocks():

@@ -333,17 +333,23 @@ def test_a_number_of_an_earlier_connection_is_not_acknowledged(go, streaming):
         await peer.say(**tick(41))
         await peer.close(4000)
 
+    again: list[asyncio.Event] = []
+
     async def second(peer):
         await peer.hear()
+        again[0].set()
         await peer.say(**tick(1))
         assert await peer.hear() == {"action": "ack", "n": 1, "account_id": "acc_1"}
         await peer.say(**tick(2))
         await peer.stay()
 
     async def main():
+        again.append(asyncio.Event())
         async with streaming(first, second) as at, at.client().stream() as stream:
             await stream.subscribe(["EURUSD"], pace=True)
-            return [event.n for event in await take(stream, 3)]
+            before = await anext(stream)
+            await again[0].wait()
+            return [event.n for event in (before, *await take(stream, 2))]
 
     assert go(main()) == [41, 1, 2]
 
@@ -619,10 +625,10 @@ def test_an_order_gets_its_answer_from_behind_a_full_inbox(go, streaming, order_
 
     async def main():
         async with streaming(server) as at, bounded(at, 4000) as stream:
-            first = await anext(stream)
+            await turns(100_000, until=stream._core._inbox.is_full)
+            await turns(100)  # the reader now waits for room
             placed = await order(stream)
-            rest = await take(stream, 299)
-            return [first, *rest], placed
+            return await take(stream, 300), placed
 
     ticks, placed = go(main())
     assert [event.flags for event in ticks] == list(range(300))
@@ -630,8 +636,11 @@ def test_an_order_gets_its_answer_from_behind_a_full_inbox(go, streaming, order_
 
 
 def test_a_silent_server_is_left(go, streaming):
+    codes = []
+
     async def silent(peer):
         await peer.stay()
+        codes.append(peer.socket.close_code)
 
     async def alive(peer):
         await peer.say(**tick())
@@ -645,6 +654,7 @@ def test_a_silent_server_is_left(go, streaming):
             return at.slept
 
     assert go(main())[:1] == pytest.approx([0.1])
+    assert codes[:1] == [1006]  # cut off: a dead server would not answer a closing handshake
 
 
 def test_a_server_that_answers_no_ping_is_left(go, streaming):

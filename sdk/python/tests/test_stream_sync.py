@@ -253,6 +253,23 @@ def test_closing_from_another_thread_ends_the_iteration(blocking):
     assert no_thread_is_left()
 
 
+def test_after_closing_nothing_that_was_read_ahead_comes(blocking):
+    async def server(peer):
+        for number in range(3):
+            await peer.say(**tick(number))
+        frame = await peer.hear()
+        await peer.say(type="pong", id=frame["id"])
+        await peer.stay()
+
+    def use(client):
+        with client.stream() as stream:
+            stream.ping()  # all three are in the inbox now
+            assert next(stream).flags == 0
+        return list(stream)
+
+    assert blocking(use, server) == []
+
+
 def test_closing_an_unused_stream(blocking):
     blocking(lambda client: client.stream().close())
     assert no_thread_is_left()

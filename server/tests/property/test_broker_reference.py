@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from hypothesis import given, settings
@@ -220,7 +221,7 @@ def tp_hit(fact: PositionFact, bid: int, ask: int) -> bool:
     return bid >= fact.tp if fact.side is Side.BUY else ask <= fact.tp
 
 
-def order_hit(fact: OrderFact, bid: int, ask: int) -> bool:
+def order_hit(fact: Any, bid: int, ask: int) -> bool:
     if fact.type is OrderType.BUY_LIMIT:
         return ask <= fact.price
     if fact.type is OrderType.SELL_LIMIT:
@@ -247,7 +248,7 @@ class World:
     def broker(self) -> Broker:
         return self.brokers[0]
 
-    def each(self, call) -> object:
+    def each(self, call) -> Any:
         """The same input to every broker; all answer alike."""
         first, *others = [call(broker) for broker in self.brokers]
         for other in others:
@@ -270,7 +271,7 @@ class World:
             self.plain.apply(fact)
         assert happened == expected
 
-    def event(self, fact: OrderFact, bid: int, ask: int) -> tuple[str, int]:
+    def event(self, fact: Any, bid: int, ask: int) -> tuple[str, int]:
         """What an order's fact tells, once its price and status are what they must be."""
         assert fact.time_ms == self.now
         if fact.status is OrderStatus.EXPIRED:
@@ -440,7 +441,7 @@ class World:
                 credit=plain.credit,
                 next_ticket=max(numbers, default=FIRST_ORDER_TICKET - 1) + 1,
                 next_deal_ticket=plain.deals[-1].ticket + 1,
-                quotes=[self.broker.quote(symbol) for symbol in SYMBOLS],
+                quotes=state.quotes,
                 orders=plain.orders.values(),
                 positions=plain.positions.values(),
                 time_ms=self.now,

@@ -1,6 +1,7 @@
 """What ticks set in motion: SL, TP, pending orders, expiries, and the order of all of them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -34,19 +35,19 @@ SPREAD = ASK - BID
 class Desk:
     """A broker with an account of 10,000 USD, driven by Bid prices a second apart."""
 
-    def __init__(self, sessions_apply: bool = True, **euro) -> None:
+    def __init__(self, sessions_apply=True, **euro):
         specs = dict(PROFILE.symbols)
         specs["EURUSD"] = replace(specs["EURUSD"], **euro)
-        self.broker = Broker(PROFILE.terms(sessions_apply=sessions_apply), specs)
+        self.broker: Any = Broker(PROFILE.terms(sessions_apply=sessions_apply), specs)
         self.broker.deposit(1_000_000, NOW)
         self.now = NOW
         self.tick(BID)
 
-    def tick(self, bid: int, at: int | None = None):
+    def tick(self, bid, at=None):
         self.now = self.now + 1_000 if at is None else at
         return self.broker.on_tick("EURUSD", self.now, bid, bid + SPREAD)
 
-    def send(self, action: Action, order_type: OrderType = OrderType.BUY, **fields) -> int:
+    def send(self, action, order_type=OrderType.BUY, **fields):
         filling = Filling.RETURN if action is Action.PENDING else Filling.FOK
         base = {"symbol": "EURUSD", "volume": LOT // 10, "filling": filling, "type": order_type}
         request = TradeRequest(action=action, command_id="c", deadline_ms=0, **(base | fields))
@@ -54,18 +55,18 @@ class Desk:
         assert report.retcode in SUCCESS, report.comment
         return report.order_ticket
 
-    def open(self, order_type: OrderType = OrderType.BUY, **fields) -> int:
+    def open(self, order_type=OrderType.BUY, **fields):
         return self.send(Action.DEAL, order_type, **fields)
 
-    def place(self, order_type: OrderType, price: int, **fields) -> int:
+    def place(self, order_type, price, **fields):
         return self.send(Action.PENDING, order_type, price=price, **fields)
 
 
-def kinds(facts) -> list[str]:
+def kinds(facts):
     return [type(fact).__name__ for fact in facts]
 
 
-def orders(facts) -> list[OrderFact]:
+def orders(facts):
     return [fact for fact in facts if isinstance(fact, OrderFact)]
 
 

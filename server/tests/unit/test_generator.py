@@ -161,7 +161,7 @@ class TestPrices:
         assert {(ask - bid) % 25 for _, _, bid, ask in ticks} == {0}
 
     def test_a_penny_symbol_never_falls_to_zero(self, seed: int) -> None:
-        spec = msgspec.structs.replace(EURUSD, bid=2, spread=3)
+        spec = msgspec.structs.replace(EURUSD, bid=2, spread=3, half_life_s=60)
         bids = [bid for _, _, bid, _ in one(spec, seed, 5_000)]
         assert min(bids) == 1
 

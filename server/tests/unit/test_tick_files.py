@@ -186,6 +186,8 @@ class TestRefusals:
             (["time,bid,ask", "5,3,2"], "line 2: column bid: bid 3 is above ask 2; remove the"),
             (["time,bid,ask", "5,1,2", "4,1,2"], "line 3: column time: 4 is before the tick above"),
             (["time,bid,ask", "5,1,2", "6,1"], "line 3: the row ends before all of time, bid, ask"),
+            (["time,bid," + "k" * 200_000], "line 1: field larger than field limit"),
+            (["time,bid,ask", "5,1," + "9" * 5_000], "line 2: column ask: '9.* Exceeds the limit"),
             (["time,bid,ask", "5,1," + "9" * 200_000], "line 2: field larger than field limit"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",

@@ -1,5 +1,6 @@
 """Trigger heaps: which edge fires what, what is forgotten, and against a plain loop."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from fxsocket_server.broker.triggers import (
     ASK_RISES,
     BID_FALLS,
     BID_RISES,
+    Levels,
     Triggers,
 )
 
@@ -29,19 +31,22 @@ def test_nothing_waits_at_first():
     assert triggers.hits(1, 2) == []
 
 
-def test_each_edge_fires_at_equality_and_beyond():
-    for edge, bid, ask, beyond in (
-        (BID_FALLS, 100, 200, (99, 200)),
-        (BID_RISES, 100, 200, (101, 200)),
-        (ASK_FALLS, 50, 100, (50, 99)),
-        (ASK_RISES, 50, 100, (50, 101)),
-    ):
-        for at in ((bid, ask), beyond):
-            triggers = Triggers()
-            triggers.watch(7, tuple(100 if edge == n else None for n in range(4)))
-            assert fires(triggers, *at)
-            assert triggers.hits(*at) == [(edge, 7)]
-            assert not fires(triggers, *at)
+@pytest.mark.parametrize(
+    ("edge", "levels", "at", "beyond"),
+    [
+        (BID_FALLS, (100, None, None, None), (100, 200), (99, 200)),
+        (BID_RISES, (None, 100, None, None), (100, 200), (101, 200)),
+        (ASK_FALLS, (None, None, 100, None), (50, 100), (50, 99)),
+        (ASK_RISES, (None, None, None, 100), (50, 100), (50, 101)),
+    ],
+)
+def test_each_edge_fires_at_equality_and_beyond(edge, levels, at, beyond):
+    for prices in (at, beyond):
+        triggers = Triggers()
+        triggers.watch(7, levels)
+        assert fires(triggers, *prices)
+        assert triggers.hits(*prices) == [(edge, 7)]
+        assert not fires(triggers, *prices)
 
 
 def test_the_nearest_level_is_the_threshold():
@@ -88,7 +93,8 @@ tick = st.tuples(st.integers(88, 112), st.integers(0, 4))
 @settings(max_examples=400)
 @given(st.lists(watching | tick | st.integers(1, 8), max_size=40))
 def test_against_a_plain_loop(steps):
-    triggers, waiting = Triggers(), {}
+    triggers = Triggers()
+    waiting: dict[int, Levels] = {}
     for step in steps:
         if isinstance(step, int):
             triggers.forget(step)

@@ -5,9 +5,9 @@ it only once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from math import ceil
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +20,7 @@ from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.security.keys import bearer
 from fxsocket_server.security.rate_limit import RateLimiter, Verdict
 
+T = TypeVar("T")
 Headers = list[tuple[bytes, bytes]]
 
 _STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
@@ -74,7 +75,7 @@ class Front:
         if scope["path"] in self._open_paths:
             headers += self._limit_headers(self._context.requests, None)
             return
-        authorization, foreign = _credentials(scope["headers"])
+        authorization, foreign = _credentials(scope)
         if foreign and authorization is None:
             raise Problem(
                 "unauthorized",
@@ -104,7 +105,7 @@ class Front:
 
     def _limit_headers(self, limiter: RateLimiter, verdict: Verdict | None) -> Headers:
         remaining = limiter.burst if verdict is None else verdict.remaining
-        reset = 0 if verdict is None else ceil(verdict.reset_s)
+        reset = 0 if verdict is None else ceil(verdict.full_s)
         left, wait = b"%d" % remaining, b"%d" % reset
         name = b'"risk-reducing"' if limiter is self._context.risk_reducing else b'"requests"'
         return [
@@ -121,19 +122,7 @@ class Front:
         """Read the body whole within its bounds, so that endpoints never wait for a sender."""
         if scope["method"] not in _BODY_METHODS:
             return receive
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body = message.get("body", b"")
-            if len(body) <= limits.BODY_BYTES:
-                return _replay(message)
-            raise _too_large()
-        try:
-            async with asyncio.timeout(limits.BODY_READ_MS / 1000):
-                body = await _read_rest(message, receive)
-        except TimeoutError:
-            raise Problem(
-                "request_timeout", f"the body did not arrive within {limits.BODY_READ_MS} ms"
-            ) from None
+        body = await _body_in_time(receive)
         return _replay({"type": "http.request", "body": body, "more_body": False})
 
     # --- problems ----------------------------------------------------------------------------
@@ -208,21 +197,59 @@ def _too_large() -> Problem:
     )
 
 
-def _credentials(headers: Headers) -> tuple[str | None, bool]:
-    """The Authorization header, and whether the hosted product's X-API-Key is there."""
+def _credentials(scope: Scope) -> tuple[str | None, bool]:
+    """The Authorization header, and whether the hosted product's X-API-Key is there.
+
+    Raises `headers_too_large` on the way.
+    """
     authorization, foreign = None, False
-    for name, value in headers:
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
         if name == b"authorization":
             authorization = value.decode("latin-1")
         elif name == b"x-api-key":
             foreign = True
+    if size > limits.HEADER_BYTES:
+        raise Problem(
+            "headers_too_large", f"path, query and headers may hold {limits.HEADER_BYTES} bytes"
+        )
     return authorization, foreign
 
 
-async def _read_rest(first: Message, receive: Receive) -> bytes:
-    """The rest of a body; past the limit it is read and dropped so that the sender hears why."""
-    parts, size, message = [], 0, first
+class _Started(Generic[T]):
+    """An awaitable that ran up to its first wait; awaiting this goes on from there."""
+
+    def __init__(self, waits_for: object, steps: Generator[object, None, T]) -> None:
+        self._waits_for = waits_for
+        self._steps = steps
+
+    def __await__(self) -> Generator[object, None, T]:
+        yield self._waits_for
+        return (yield from self._steps)
+
+
+async def _body_in_time(receive: Receive) -> bytes:
+    """The body. One that came along with its headers, as most do, never costs a timer."""
+    steps = _read_body(receive).__await__()
+    try:
+        waits_for = next(steps)
+    except StopIteration as whole:
+        return bytes(whole.value)
+    try:
+        async with asyncio.timeout(limits.BODY_READ_MS / 1000):
+            return await _Started(waits_for, steps)
+    except TimeoutError:
+        raise Problem(
+            "request_timeout", f"the body did not arrive within {limits.BODY_READ_MS} ms"
+        ) from None
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """A body; past the limit it is read and dropped so that the sender hears why."""
+    parts, size = [], 0
     while True:  # bounded by BODY_DRAIN_BYTES and BODY_READ_MS
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise Problem("bad_request", "the connection ended before the body did")
         chunk = message.get("body", b"")
@@ -231,7 +258,6 @@ async def _read_rest(first: Message, receive: Receive) -> bytes:
             parts.append(chunk)
         if size > limits.BODY_DRAIN_BYTES or not message.get("more_body", False):
             break
-        message = await receive()
     if size > limits.BODY_BYTES:
         raise _too_large()
     return b"".join(parts)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fxsocket_server.api.context import Context
+from fxsocket_server.core import limits
 from fxsocket_server.core.codec import convert, decode_object, encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.gateway import LinkedAccount, Sender
@@ -90,8 +91,10 @@ def integer_parameter(request: Request, name: str) -> int | None:
     if text is None:
         return None
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
         raise Problem("validation_error", f"{name} must be a whole number", pointer="?" + name)
+    if abs(int(text)) > limits.MAGIC_MAX:
+        raise Problem("validation_error", f"{name} must fit 64 bits", pointer="?" + name)
     return int(text)
 
 

@@ -5,7 +5,9 @@ again slowly so that the answer can name the field.
 """
 
 import json
-from typing import Any, NoReturn, TypeVar
+import re
+from enum import EnumType
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -16,6 +18,12 @@ T = TypeVar("T")
 
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+_NAMED_FIELD = re.compile(
+    r"Object (?:contains )?(unknown|missing required) field `(.*)`\Z", re.DOTALL
+)
+_KEY_CHARS = 64  # of a client's key that an answer repeats
+_TEXT_CHARS = 96  # of a message that repeats a client's value
 
 
 class _NotJson:
@@ -29,6 +37,24 @@ class _Duplicate(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
+
+
+def _shown(key: str) -> str:
+    """A client's key as it may stand in an answer: short, and never half a surrogate pair."""
+    return key[:_KEY_CHARS].encode("utf-8", "replace").decode()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _step(key: str) -> str:
+    """A key as a step of a JSON pointer."""
+    return "/" + _shown(key).replace("~", "~0").replace("/", "~1")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,8 +90,8 @@ def _refuse_duplicates(body: bytes) -> None:
     except _Duplicate as found:
         raise Problem(
             "validation_error",
-            f"key {found.key!r} stands twice; send it once",
-            pointer="/" + found.key,
+            f"key {_shown(found.key)!r} stands twice; send it once",
+            pointer=_step(found.key),
         ) from None
     except RecursionError:
         _too_deep()
@@ -87,14 +113,16 @@ def _explain(body: bytes) -> NoReturn:
         value = json.loads(text, parse_constant=_NotJson)
     except RecursionError:
         _too_deep()
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise Problem("malformed_json", f"the body is not JSON: {error}") from None
+    except ValueError:
+        raise Problem("malformed_json", "a number in the body has too many digits") from None
     _name_bad_field(value, "")
     raise Problem("malformed_json", "the body is not JSON that this server can read")
 
 
 def _name_bad_field(value: Any, pointer: str, depth: int = 0) -> None:
-    """Raise for the first literal or number that JSON or a double cannot hold."""
+    """Raise for the first literal, number or text that JSON, a double or UTF-8 cannot hold."""
     if depth > limits.JSON_DEPTH:
         _too_deep()
     if isinstance(value, _NotJson):
@@ -106,9 +134,12 @@ def _name_bad_field(value: Any, pointer: str, depth: int = 0) -> None:
             "the number is out of range; send a finite number",
             pointer=pointer or "/",
         )
+    if isinstance(value, str) and not _is_text(value):
+        detail = "the text holds half of a surrogate pair; send whole characters"
+        raise Problem("malformed_json", detail, pointer=pointer or "/")
     if isinstance(value, dict):
         for key, item in value.items():
-            _name_bad_field(item, f"{pointer}/{key}", depth + 1)
+            _name_bad_field(item, pointer + _step(key), depth + 1)
     if isinstance(value, list):
         for index, item in enumerate(value):
             _name_bad_field(item, f"{pointer}/{index}", depth + 1)
@@ -125,13 +156,23 @@ def convert(value: Any, into: type[T]) -> T:
 def _field_problem(message: str, into: type[Any]) -> Problem:
     text, _, path = message.partition(" - at `$")
     pointer = path.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
-    for opening in ("Object missing required field `", "Object contains unknown field `"):
-        if text.startswith(opening):
-            pointer += "/" + text.removeprefix(opening).rstrip("`")
-    if "unknown field" in text:
-        text += f"; known are {', '.join(f.encode_name for f in msgspec.structs.fields(into))}"
+    named = _NAMED_FIELD.match(text)
+    if named is not None:
+        pointer += _step(named[2])
+        text = f"{named[1]} field {_shown(named[2])!r}"
+        if named[1] == "unknown":
+            text += f"; known are {', '.join(f.encode_name for f in msgspec.structs.fields(into))}"
+    elif text.startswith("Invalid enum value"):
+        text = text[:_TEXT_CHARS] + _choices(into, pointer.removeprefix("/"))
     return Problem(
         "validation_error",
         f"{pointer.removeprefix('/') or 'body'}: {text}",
         errors=(FieldError(pointer or "/", text),),
     )
+
+
+def _choices(into: type[Any], field: str) -> str:
+    """The values of the enumeration that a field takes."""
+    hint = get_type_hints(into).get(field)
+    enums = [kind for kind in (*get_args(hint), hint) if isinstance(kind, EnumType)]
+    return "".join(f"; one of {' '.join(kind.__members__)}" for kind in enums)

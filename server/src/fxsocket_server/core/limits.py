@@ -1,6 +1,7 @@
 """Every bound of the server in one place, units last, each with its reason."""
 
 # --- HTTP ------------------------------------------------------------------------------------
+HEADER_BYTES = 32 * 1024  # names, values and query; browsers send a tenth of it
 BODY_BYTES = 256 * 1024  # an order is 200 bytes; 100 of them in a batch still fit
 BODY_DRAIN_BYTES = 16 * 1024 * 1024  # read and dropped so that the 413 reaches the sender
 BODY_READ_MS = 10_000  # a body that dribbles in slower than this is refused with 408
@@ -19,6 +20,7 @@ COMMENT_CHARS = 31  # MetaTrader keeps 31 characters of a comment
 CLIENT_ORDER_ID_CHARS = 64
 IDEMPOTENCY_KEY_CHARS = 128
 KEY_RETENTION_MS = 7 * 24 * 3_600_000  # stored answers are replayed for 7 days
+TIME_MS_MAX = 253_370_764_800_000  # the year 9999: no zone pushes an earlier time past ISO 8601
 NUMBER_MAX = 1e12  # any larger price, volume or amount is a mistake
 MAGIC_MAX = 2**63 - 1
 

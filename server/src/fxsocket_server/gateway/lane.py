@@ -295,8 +295,16 @@ class Lane:
     async def settled(self) -> None:
         """Return once everything that the book says now is durable."""
         durable = self.journal.durable()
-        if durable is not None:
+        if durable is None:
+            return
+        try:
             await asyncio.shield(durable)
+        except JournalUnavailable:
+            raise Problem(
+                "unavailable",
+                "what was just decided did not become durable; read again",
+                retry_after_s=1,
+            ) from None
 
     # --- what the connector reports ----------------------------------------------------------
 

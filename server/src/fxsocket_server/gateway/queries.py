@@ -2,15 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event, OrderQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.ports import STOPPING, Bus
+from fxsocket_server.gateway.requests import utc_ms
 from fxsocket_server.gateway.views import DealView, OrderView, deal_view, order_view, time_text
+
+T = TypeVar("T")
 
 
 class OrderPage(Struct, frozen=True):
@@ -54,28 +59,36 @@ def time_parameter(name: str, text: str | None) -> int | None:
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise Problem(
             "validation_error",
             f"{name} must be an ISO 8601 time such as 2026-01-31T00:00:00Z",
             pointer="?" + name,
         ) from None
+    return utc_ms(moment)
 
 
 def list_orders(lane: Lane, query: OrderQuery) -> OrderPage:
     """A page of orders; the caller has waited for `lane.settled`."""
-    rows = lane.journal.orders(query)
-    cursor = str(rows[-1][0]) if len(rows) == query.limit else None
-    return OrderPage([order_view(order) for _, order in rows], cursor)
+    rows, cursor = _page(lane.journal.orders(_one_more(query)), query.limit)
+    return OrderPage([order_view(order) for order in rows], cursor)
 
 
 def list_deals(lane: Lane, query: OrderQuery) -> DealPage:
     """A page of deals; the caller has waited for `lane.settled`."""
-    rows = lane.journal.deals(query)
-    cursor = str(rows[-1][0]) if len(rows) == query.limit else None
+    rows, cursor = _page(lane.journal.deals(_one_more(query)), query.limit)
     digits = lane.account.money_digits
-    return DealPage([deal_view(deal, digits) for _, deal in rows], cursor)
+    return DealPage([deal_view(deal, digits) for deal in rows], cursor)
+
+
+def _one_more(query: OrderQuery) -> OrderQuery:
+    """A row past the page tells whether another page follows."""
+    return replace(query, limit=query.limit + 1)
+
+
+def _page(rows: list[tuple[int, T]], limit: int) -> tuple[list[T], str | None]:
+    cursor = str(rows[limit - 1][0]) if len(rows) > limit else None
+    return [row for _, row in rows[:limit]], cursor
 
 
 def event_row(event: Event) -> bytes:

@@ -7,7 +7,7 @@ stores nothing. What depends on the market is the broker's to judge.
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -18,6 +18,8 @@ from fxsocket_server.model.records import Order
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import LOT, fixed_of, lots_text, volume_of
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLIENT_ORDER_ID = re.compile(rf"[A-Za-z0-9_.:-]{{1,{limits.CLIENT_ORDER_ID_CHARS}}}\Z")
 
 
@@ -75,33 +77,31 @@ def known_symbol(specs: Mapping[str, SymbolSpec], symbol: str) -> SymbolSpec:
     raise Problem("invalid_symbol", f"no symbol {symbol[:32]!r} here; {hint}", pointer="/symbol")
 
 
-def check_volume(spec: SymbolSpec, lots: float, *, least: int | None = None) -> int:
+def check_volume(
+    spec: SymbolSpec, lots: float, *, least: int | None = None, pointer: str = "/volume"
+) -> int:
     """A volume in 1e-8 lots that the symbol allows; raises `invalid_volume` with the nearest."""
+    fault = _volume_fault(spec, lots, spec.volume_min if least is None else least)
+    if fault is not None:
+        raise Problem("invalid_volume", fault, pointer=pointer)
+    return volume_of(lots)
+
+
+def _volume_fault(spec: SymbolSpec, lots: float, least: int) -> str | None:
     if not 0 < lots < limits.NUMBER_MAX:
-        raise _bad_volume(
-            f"volume must be greater than 0; {spec.symbol} starts at {lots_text(spec.volume_min)}"
-        )
+        return f"volume must be above 0; {spec.symbol} starts at {lots_text(spec.volume_min)}"
     volume = volume_of(lots)
     if volume % spec.volume_step:
         below = volume // spec.volume_step * spec.volume_step
         choices = [v for v in (below, below + spec.volume_step) if v >= spec.volume_min]
-        raise _bad_volume(
-            f"volume {lots:g} is not a multiple of {lots_text(spec.volume_step)}; "
-            f"nearest {' or '.join(lots_text(v) for v in choices) or lots_text(spec.volume_min)}"
-        )
-    if volume < (spec.volume_min if least is None else least):
-        raise _bad_volume(
-            f"volume {lots:g} is below the minimum {lots_text(spec.volume_min)} of {spec.symbol}"
-        )
+        nearest = " or ".join(lots_text(v) for v in choices) or lots_text(spec.volume_min)
+        step = lots_text(spec.volume_step)
+        return f"volume {lots:g} is not a multiple of {step}; nearest {nearest}"
+    if volume < least:
+        return f"volume {lots:g} is below the minimum {lots_text(spec.volume_min)} of {spec.symbol}"
     if volume > spec.volume_max:
-        raise _bad_volume(
-            f"volume {lots:g} is above the maximum {lots_text(spec.volume_max)} of {spec.symbol}"
-        )
-    return volume
-
-
-def _bad_volume(detail: str) -> Problem:
-    return Problem("invalid_volume", detail, pointer="/volume")
+        return f"volume {lots:g} is above the maximum {lots_text(spec.volume_max)} of {spec.symbol}"
+    return None
 
 
 def check_price(name: str, value: float | None, digits: int, code: str) -> int | None:
@@ -118,6 +118,11 @@ def check_price(name: str, value: float | None, digits: int, code: str) -> int |
     return points
 
 
+def utc_ms(moment: datetime) -> int:
+    """A time with its zone in UTC milliseconds, exactly."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
 def check_time(name: str, text: str) -> int:
     """An ISO 8601 time with its zone, as UTC milliseconds."""
     try:
@@ -130,7 +135,12 @@ def check_time(name: str, text: str) -> int:
             f"{name} must be an ISO 8601 time with a zone, such as 2026-12-31T21:00:00Z",
             pointer="/" + name,
         )
-    return int(moment.astimezone(UTC).timestamp() * 1000)
+    time_ms = utc_ms(moment)
+    if not 0 <= time_ms < limits.TIME_MS_MAX:
+        raise Problem(
+            "validation_error", f"{name} must lie in the years 1970 to 9998", pointer="/" + name
+        )
+    return time_ms
 
 
 def check_client_order_id(text: str | None) -> None:
@@ -147,10 +157,12 @@ def check_key(text: str | None) -> None:
     """Refuse an Idempotency-Key that is empty, too long or not printable."""
     if text is None:
         return
-    if not (0 < len(text) <= limits.IDEMPOTENCY_KEY_CHARS and text.isprintable()):
+    is_plain = text.isascii() and text.isprintable()
+    if not (is_plain and 0 < len(text) <= limits.IDEMPOTENCY_KEY_CHARS):
         raise Problem(
             "validation_error",
-            f"Idempotency-Key must be 1 to {limits.IDEMPOTENCY_KEY_CHARS} printable characters",
+            f"Idempotency-Key must be 1 to {limits.IDEMPOTENCY_KEY_CHARS} printable ASCII "
+            "characters",
             pointer="Idempotency-Key",
         )
 
@@ -175,6 +187,12 @@ def check_extras(request: OrderRequest) -> None:
             "validation_error",
             f"comment has {len(request.comment)} characters; "
             f"MetaTrader keeps {limits.COMMENT_CHARS}",
+            pointer="/comment",
+        )
+    if request.comment is not None and _CONTROL.search(request.comment):
+        raise Problem(
+            "validation_error",
+            "comment holds a control character; send printable text",
             pointer="/comment",
         )
     if not 0 <= request.magic <= limits.MAGIC_MAX:

@@ -4,11 +4,15 @@ from msgspec import Struct
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """Whether a request passes, what is left of the burst, and seconds until one more passes."""
+    """Whether a request passes, what is left of the burst, and the waits in seconds.
+
+    `reset_s` is until one more passes (0 when one passed), `full_s` until the burst is whole again.
+    """
 
     allowed: bool
     remaining: int
     reset_s: float
+    full_s: float
 
 
 class RateLimiter:
@@ -26,7 +30,8 @@ class RateLimiter:
         arrival = max(self._arrival_ms.get(key_id, 0.0), now_ms)
         ahead = arrival + self._interval_ms - now_ms
         if ahead > self._tolerance_ms:
-            return Verdict(False, 0, (ahead - self._tolerance_ms) / 1000)
+            wait_ms = ahead - self._tolerance_ms
+            return Verdict(False, 0, wait_ms / 1000, (ahead - self._interval_ms) / 1000)
         self._arrival_ms[key_id] = arrival + self._interval_ms
         remaining = int((self._tolerance_ms - ahead) / self._interval_ms)
-        return Verdict(True, remaining, ahead / 1000)
+        return Verdict(True, remaining, 0.0, ahead / 1000)

@@ -15,12 +15,13 @@ import re
 import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from msgspec import Struct
 
@@ -98,13 +99,16 @@ def load_ticks(
     """
     reader = _CsvFile(path) if _kind_of(path) == "csv" else _ParquetFile(path)
     try:
-        return _Loader(path, reader, progress).load(symbol, digits)
+        with closing(reader):
+            return _Loader(path, reader, progress).load(symbol, digits)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TickFileError(
             f"{path}: not a whole gzip file ({error}); fetch it again, or drop .gz from its name"
         ) from None
     except UnicodeDecodeError:
         raise TickFileError(f"{path}: not text in UTF-8; a CSV file is expected") from None
+    except csv.Error as error:
+        raise TickFileError(f"{path}: line 1: {error}") from None
     except OSError as error:
         raise TickFileError(f"{path}: {error.strerror or error}") from None
 
@@ -142,7 +146,10 @@ class _Prices(dict[Any, int]):
 
 def _fixed(cell: object) -> int:
     """A number as an integer of 1e-8, from its digits; what lies beyond is rounded."""
-    match = _NUMBER.fullmatch(str(cell).strip())
+    text = str(cell).strip()
+    if text.isdecimal() and text.isascii():
+        return int(text) * _UNIT
+    match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError("is not a number")
     sign, whole, part, exponent = match.groups(default="")
@@ -296,27 +303,29 @@ class _CsvFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: IO[str] | None = None
         self._reader: Any = None
 
     def open(self, pick: Callable[[list[str]], list[int]]) -> tuple[list[str], Cells]:
         """Names of the time, bid and ask columns, and these cells of each row."""
-        rows = self._rows()
-        header = next(rows, None)
+        opened = gzip.open if self._path.name.lower().endswith(".gz") else open
+        self._file = opened(self._path, "rt", encoding="utf-8-sig", newline="")
+        self._reader = csv.reader(self._file)
+        header = next(self._reader, None)
         if header is None:
             raise TickFileError(f"{self._path}: the file is empty")
         places = pick(header)
-        cells = map(itemgetter(*places), filter(None, rows))
+        cells = map(itemgetter(*places), filter(None, self._reader))
         return [header[place].strip() for place in places], cells
 
     def place(self) -> str:
         """Where the newest row stands, for messages."""
         return f"line {self._reader.line_num}"
 
-    def _rows(self) -> Iterator[list[str]]:
-        opened = gzip.open if self._path.name.lower().endswith(".gz") else open
-        with opened(self._path, "rt", encoding="utf-8-sig", newline="") as file:
-            self._reader = csv.reader(file)
-            yield from self._reader
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file:
+            self._file.close()
 
 
 class _ParquetFile:
@@ -325,6 +334,7 @@ class _ParquetFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._row = 0
+        self._file: Any = None
         try:
             self._pyarrow: Any = import_module("pyarrow")
             self._parquet: Any = import_module("pyarrow.parquet")
@@ -337,7 +347,7 @@ class _ParquetFile:
     def open(self, pick: Callable[[list[str]], list[int]]) -> tuple[list[str], Cells]:
         """Names of the time, bid and ask columns, and these cells of each row."""
         try:
-            file = self._parquet.ParquetFile(self._source())
+            self._file = file = self._parquet.ParquetFile(self._source())
         except self._pyarrow.ArrowInvalid as error:
             raise TickFileError(f"{self._path}: not a Parquet file: {error}") from None
         header = list(file.schema_arrow.names)
@@ -347,6 +357,11 @@ class _ParquetFile:
     def place(self) -> str:
         """Where the newest row stands, for messages."""
         return f"row {self._row}"
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file:
+            self._file.close()
 
     def _source(self) -> Path | io.BytesIO:
         if self._path.name.lower().endswith(".gz"):

@@ -57,7 +57,7 @@ class Actions:
     def _subscribe(self, connection: Connection, frame: dict[str, Any]) -> None:
         asked = convert(frame, Subscription)
         lane = lane_of(self._gateway, connection.identity, asked.account_id)
-        channels = _offered(connection, asked.channels, asked.id)
+        channels = _offered(connection, _named(asked.channels), asked.id)
         symbols: list[str] = []
         if _TICKS in channels:
             symbols = self._subscribe_ticks(connection, lane, asked)
@@ -105,7 +105,7 @@ class Actions:
     def _unsubscribe(self, connection: Connection, frame: dict[str, Any]) -> None:
         asked = convert(frame, Subscription)
         account_id = account_of(self._gateway, connection.identity, asked.account_id)
-        channels = _offered(connection, asked.channels, asked.id)
+        channels = _offered(connection, _named(asked.channels), asked.id)
         symbols: list[str] = []
         if _TICKS in channels:
             held = self._readers.symbols(connection, account_id)
@@ -178,6 +178,16 @@ class Actions:
         """Say that the client is authenticated, and which accounts it can see."""
         accounts = standing(self._gateway, connection.identity)
         connection.send(frames.reply("authenticated", frame_id, accounts=accounts))
+
+
+def _named(channels: tuple[str, ...]) -> tuple[str, ...]:
+    if not channels:
+        raise Problem(
+            "validation_error",
+            f"channels is empty; leave it out for ticks, or name some of {', '.join(_CHANNELS)}",
+            pointer="/channels",
+        )
+    return channels
 
 
 def _families(channels: Iterable[str]) -> frozenset[str]:

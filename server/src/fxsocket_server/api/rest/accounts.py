@@ -98,7 +98,9 @@ async def set_price(request: Request) -> Response:
     spec = known_symbol(lane.connector.specs(), body.symbol)
     bid = check_price("bid", body.bid, spec.digits, "invalid_price")
     ask = check_price("ask", body.ask, spec.digits, "invalid_price")
-    if bid is None or ask is None or ask < bid:
-        raise Problem("invalid_price", "bid must be above 0 and ask not below it", pointer="/ask")
+    if bid is None:
+        raise Problem("invalid_price", "bid must be a price above 0", pointer="/bid")
+    if ask is None or ask < bid:
+        raise Problem("invalid_price", "ask must not be below bid", pointer="/ask")
     await lane.connector.set_price(spec.symbol, bid, ask)
     return json_response(quote_view(spec, lane.connector, limits.QUOTE_STALE_MS))

@@ -88,7 +88,8 @@ class ClosePosition:
             return position.volume
         spec = known_symbol(lane.connector.specs(), position.symbol)
         # The rest of a position may be closed even below the symbol's minimum.
-        volume = check_volume(spec, self._lots, least=min(spec.volume_min, position.volume))
+        least = min(spec.volume_min, position.volume)
+        volume = check_volume(spec, self._lots, least=least, pointer="?volume")
         if volume > position.volume:
             raise Problem(
                 "invalid_volume",
