@@ -281,3 +281,39 @@ def order_row() -> Callable[..., dict[str, Any]]:
         "updated_at": "2026-11-22T10:00:00.125Z",
     }
     return lambda **changes: row | changes
+
+
+@pytest.fixture
+def tick() -> Callable[..., dict[str, Any]]:
+    """`tick(n, **changes)` is a tick's frame; with `n`, that of a paced subscription."""
+    frame = {
+        "type": "tick",
+        "account_id": "acc_1",
+        "symbol": "EURUSD",
+        "bid": 1.0834,
+        "ask": 1.08343,
+        "last": None,
+        "volume": 0,
+        "flags": 6,
+        "timestamp": "2026-11-22T10:00:00.250Z",
+    }
+    return lambda n=None, **changes: frame | ({} if n is None else {"n": n}) | changes
+
+
+@pytest.fixture
+def update(order_row: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """`update(seq, prev_seq)` is the frame of an order's event."""
+
+    def make(seq: int, prev_seq: int) -> dict[str, Any]:
+        return {
+            "type": "order_update",
+            "account_id": "acc_1",
+            "seq": seq,
+            "prev_seq": prev_seq,
+            "epoch": "e1",
+            "event": "order.filled",
+            "time": "2026-11-22T10:00:00.125Z",
+            "order": order_row(),
+        }
+
+    return make

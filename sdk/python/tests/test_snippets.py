@@ -39,7 +39,7 @@ def order_server(row):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/v1", got
@@ -75,8 +75,9 @@ def test_a_local_server_is_not_reached_through_a_proxy(order_row, monkeypatch):
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with order_server(order_row()) as (base_url, got):
-        with FxSocketClient("k", base_url=base_url, max_retries=0) as client:
-            client.orders.create(symbol="EURUSD", type="BUY", volume=0.1)
+        client = FxSocketClient("k", base_url=base_url, max_retries=0)
+        client.orders.create(symbol="EURUSD", type="BUY", volume=0.1)
+        client.close()
     assert len(got) == 1
 
 

@@ -7,14 +7,14 @@ import httpx2
 import pytest
 
 from fxsocket import (
+    AsyncFxSocketClient,
     ChannelGap,
     ConnectError,
+    DealUpdate,
     Gap,
     Heartbeat,
-    OrderOutcomeUnknown,
-    OrderRejected,
     OrderUpdate,
-    RequestTimeout,
+    PositionUpdate,
     Snapshot,
     Stale,
     StreamError,
@@ -22,29 +22,19 @@ from fxsocket import (
     Subscribed,
     Tick,
     Unknown,
-    ValidationError,
 )
-from fxsocket._stream.supervisor import Patience
-from fxsocket.stream import AsyncStream
 
 NOW = "2026-11-22T10:00:00.250Z"
-
-
-def tick(n=None, **more):
-    frame = {"type": "tick", "symbol": "EURUSD", "bid": 1.0834, "ask": 1.08343, "timestamp": NOW}
-    return frame | {"account_id": "acc_1"} | ({} if n is None else {"n": n}) | more
-
-
-def update(order, seq, prev_seq, epoch="e1"):
-    return {"type": "order_update", "account_id": "acc_1", "seq": seq, "prev_seq": prev_seq,
-            "epoch": epoch, "event": "order.filled", "order": order}  # fmt: skip
+DEAL = {"id": "deal_1", "type": "SELL", "profit": -0.7, "time": NOW}
+POSITION = {"id": "pos_1", "account_id": "acc_1", "symbol": "EURUSD", "type": "BUY", "volume": 0.1,
+            "open_price": 1.0834, "opened_at": NOW, "status": "OPEN"}  # fmt: skip
 
 
 async def take(stream, count):
     return [await anext(stream) for _ in range(count)]
 
 
-def test_subscribing_and_every_kind_of_event(go, streaming, order_row, key):
+def test_subscribing_and_every_kind_of_event(go, streaming, key, tick, update):
     async def server(peer):
         assert peer.headers["Authorization"] == f"Bearer {key}"
         assert peer.headers["User-Agent"].startswith("fxsocket-python/")
@@ -57,7 +47,11 @@ def test_subscribing_and_every_kind_of_event(go, streaming, order_row, key):
         await peer.say(type="error", id="1", code="invalid_symbol", detail="no XXX; see /symbols")
         await peer.say(type="snapshot", channel="ticks", account_id="acc_1", ticks=[tick()])
         await peer.say(**tick(last=None, volume=None, flags=6))
-        await peer.say(**update(order_row(), 4, 3))
+        await peer.say(**update(4, 3))
+        await peer.say(type="deal", account_id="acc_1", seq=5, prev_seq=4, epoch="e1",
+                       event="deal.added", deal=DEAL)  # fmt: skip
+        await peer.say(type="position", account_id="acc_1", seq=6, prev_seq=5, epoch="e1",
+                       event="position.opened", position=POSITION)  # fmt: skip
         await peer.say(type="heartbeat", time=NOW)
         await peer.say(type="stale", account_id="acc_1", channel="ticks", since=NOW)
         await peer.say(type="gap", account_id="acc_1", channel="ticks", **{"from": NOW, "to": NOW})
@@ -72,12 +66,14 @@ def test_subscribing_and_every_kind_of_event(go, streaming, order_row, key):
     async def main():
         async with streaming(server) as at, at.client().stream() as stream:
             await stream.subscribe(["EURUSD", "XXX"])
-            events = await take(stream, 9)
+            events = await take(stream, 11)
             await stream.unsubscribe(["XXX"])
             assert (await anext(stream)).type == "unsubscribed"
         return events
 
-    subscribed, error, snapshot, price, order, heartbeat, stale, gap, candle = go(main())
+    subscribed, error, snapshot, price, order, deal, position, heartbeat, stale, gap, candle = go(
+        main()
+    )
     assert subscribed == Subscribed(
         id="1", channels=("ticks",), symbols=("EURUSD",), account_id="acc_1"
     )
@@ -93,6 +89,10 @@ def test_subscribing_and_every_kind_of_event(go, streaming, order_row, key):
     )
     assert isinstance(order, OrderUpdate)
     assert (order.seq, order.event, order.order.price) == (4, "order.filled", 1.0834)
+    assert isinstance(deal, DealUpdate)
+    assert (deal.seq, deal.deal.profit) == (5, -0.7)
+    assert isinstance(position, PositionUpdate)
+    assert (position.prev_seq, position.position.volume) == (5, 0.1)
     assert isinstance(heartbeat, Heartbeat)
     assert stale == Stale(account_id="acc_1", channel="ticks")
     assert isinstance(gap, ChannelGap)
@@ -101,7 +101,7 @@ def test_subscribing_and_every_kind_of_event(go, streaming, order_row, key):
     assert candle.raw["closed"] is True
 
 
-def test_a_drop_is_followed_by_reconnecting_and_resubscribing(go, streaming):
+def test_a_drop_is_followed_by_reconnecting_and_resubscribing(go, streaming, tick):
     heard = []
 
     async def listen(peer):
@@ -147,7 +147,7 @@ def test_a_drop_is_followed_by_reconnecting_and_resubscribing(go, streaming):
     assert slept == pytest.approx([0.1, 0.1])  # 0.2 s, halved by the draw; a frame resets it
 
 
-def test_it_never_gives_up_and_waits_longer_each_time(go, streaming):
+def test_it_never_gives_up_and_waits_longer_each_time(go, streaming, tick):
     refusals = [503] * 12
 
     async def server(peer):
@@ -185,7 +185,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(go, streaming):
     assert go(main()) == pytest.approx([0.1, 0.2, 0.4])
 
 
-def test_retry_after_on_the_upgrade_is_honoured_up_to_its_bound(go, streaming):
+def test_retry_after_on_the_upgrade_is_honoured_up_to_its_bound(go, streaming, tick):
     async def server(peer):
         await peer.say(**tick())
         await peer.stay()
@@ -204,7 +204,7 @@ def test_retry_after_on_the_upgrade_is_honoured_up_to_its_bound(go, streaming):
 @pytest.mark.parametrize(
     ("code", "reason"), [(4501, "unauthorised"), (4503, "forbidden"), (4506, "protocol error")]
 )
-def test_a_final_close_code_ends_the_stream(go, streaming, code, reason):
+def test_a_final_close_code_ends_the_stream(go, streaming, code, reason, tick):
     async def server(peer):
         await peer.say(**tick())
         await peer.close(code, reason)
@@ -265,8 +265,6 @@ def test_a_plain_http_server_that_knows_no_websocket_ends_the_stream(go):
         writer.close()
 
     async def main():
-        from fxsocket import AsyncFxSocketClient
-
         listening = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
         async with listening:
@@ -278,111 +276,19 @@ def test_a_plain_http_server_that_knows_no_websocket_ends_the_stream(go):
     go(main())
 
 
-def test_paced_ticks_are_acknowledged_when_the_next_is_asked_for(go, streaming):
-    acked = []
-
-    async def server(peer):
-        assert (await peer.hear())["pace"] is True
-        for n in range(1, 4):
-            await peer.say(**tick(n))
-            ping = await peer.hear()  # an early acknowledgement would come before it
-            assert ping["action"] == "ping"
-            await peer.say(type="pong", id=ping["id"])
-            acked.append(await peer.hear())
-        await peer.say(type="done")
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, at.client().stream() as stream:
-            await stream.subscribe(["EURUSD"], pace=True)
-            for n in range(1, 4):
-                assert (await anext(stream)).n == n
-                await stream.ping()
-            assert (await anext(stream)).type == "done"
-
-    go(main())
-    assert acked == [{"action": "ack", "n": n, "account_id": "acc_1"} for n in (1, 2, 3)]
-
-
-def test_pacing_by_hand(go, streaming):
-    async def server(peer):
-        await peer.hear()
-        await peer.say(**tick(1))
-        asked = await peer.hear()
-        assert asked["action"] == "ping"
-        await peer.say(type="pong", id=asked["id"])
-        assert await peer.hear() == {"action": "ack", "n": 1}
-        await peer.say(**tick(2))
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, at.client().stream(auto_ack=False) as stream:
-            await stream.subscribe(["EURUSD"], pace=True)
-            assert (await anext(stream)).n == 1
-            assert await stream.get(timeout=0.01) is None  # asking acknowledges nothing
-            await stream.ping()
-            await stream.ack(1)
-            assert (await anext(stream)).n == 2
-
-    go(main())
-
-
-def test_a_number_of_an_earlier_connection_is_not_acknowledged(go, streaming):
+def test_a_reconnect_resumes_the_log(go, streaming, update):
     async def first(peer):
-        await peer.hear()
-        await peer.say(**tick(41))
-        await peer.close(4000)
-
-    again: list[asyncio.Event] = []
-
-    async def second(peer):
-        await peer.hear()
-        again[0].set()
-        await peer.say(**tick(1))
-        assert await peer.hear() == {"action": "ack", "n": 1, "account_id": "acc_1"}
-        await peer.say(**tick(2))
-        await peer.stay()
-
-    async def main():
-        again.append(asyncio.Event())
-        async with streaming(first, second) as at, at.client().stream() as stream:
-            await stream.subscribe(["EURUSD"], pace=True)
-            before = await anext(stream)
-            await again[0].wait()
-            return [event.n for event in (before, *await take(stream, 2))]
-
-    assert go(main()) == [41, 1, 2]
-
-
-def test_two_paced_accounts_are_acknowledged_by_name(go, streaming):
-    async def server(peer):
-        await peer.say(**tick(7, account_id="acc_1"))
-        assert await peer.hear() == {"action": "ack", "n": 7, "account_id": "acc_1"}
-        await peer.say(**tick(9, account_id="acc_2"))
-        assert await peer.hear() == {"action": "ack", "n": 9, "account_id": "acc_2"}
-        await peer.say(type="done")
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, at.client().stream() as stream:
-            return [type(event) for event in await take(stream, 3)]
-
-    assert go(main()) == [Tick, Tick, Unknown]
-
-
-def test_a_reconnect_resumes_the_log(go, streaming, order_row):
-    async def first(peer):
-        await peer.say(**update(order_row(), 4, 3))
+        await peer.say(**update(4, 3))
         await peer.close(4000)
 
     async def second(peer):
         frame = await peer.hear()
         assert frame == {"action": "resume", "id": frame["id"], "account_id": "acc_1", "after": 4,
                          "epoch": "e1", "channels": []}  # fmt: skip
-        await peer.say(**update(order_row(), 6, 4))
+        await peer.say(**update(6, 4))
         await peer.say(type="resumed", id=frame["id"], account_id="acc_1", after=4, head=9,
                        epoch="e1")  # fmt: skip
-        await peer.say(**update(order_row(), 10, 6))
+        await peer.say(**update(10, 6))
         await peer.close(4000)
 
     async def third(peer):
@@ -401,15 +307,15 @@ def test_a_reconnect_resumes_the_log(go, streaming, order_row):
     assert gap == Gap(account_id="acc_1", from_seq=0, to_seq=2, epoch="e2", epoch_changed=True)
 
 
-def test_a_gap_over_a_reconnect_is_announced(go, streaming, order_row):
+def test_a_gap_over_a_reconnect_is_announced(go, streaming, update):
     async def first(peer):
-        await peer.say(**update(order_row(), 4, 3))
+        await peer.say(**update(4, 3))
         await peer.close(4000)
 
     async def second(peer):
-        await peer.say(**update(order_row(), 4, 3))  # repeated
+        await peer.say(**update(4, 3))  # repeated
         await peer.say(type="deal", account_id="acc_1", seq=8, prev_seq=7, epoch="e1")
-        await peer.say(**update(order_row(), 9, 8))
+        await peer.say(**update(9, 8))
         await peer.stay()
 
     async def main():
@@ -422,13 +328,13 @@ def test_a_gap_over_a_reconnect_is_announced(go, streaming, order_row):
     assert (deal.type, after.seq) == ("deal", 9)
 
 
-def test_nothing_missed_is_no_gap(go, streaming, order_row):
+def test_nothing_missed_is_no_gap(go, streaming, update):
     async def first(peer):
-        await peer.say(**update(order_row(), 4, 3))
+        await peer.say(**update(4, 3))
         await peer.close(4000)
 
     async def second(peer):
-        await peer.say(**update(order_row(), 6, 4))  # 5 was not for this connection
+        await peer.say(**update(6, 4))  # 5 was not for this connection
         await peer.stay()
 
     async def main():
@@ -438,249 +344,7 @@ def test_nothing_missed_is_no_gap(go, streaming, order_row):
     assert go(main()) == [4, 6]
 
 
-def test_ping(go, streaming):
-    async def server(peer):
-        frame = await peer.hear()
-        assert frame == {"action": "ping", "id": "1"}
-        await peer.say(type="pong", id="1")
-        assert (await peer.hear())["action"] == "ping"
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, at.client().stream() as stream:
-            assert 0 < await stream.ping() < 10
-            with pytest.raises(RequestTimeout):
-                await stream.ping(timeout=0.02)
-
-    go(main())
-
-
-def order(stream, **more):
-    return stream.place_order(symbol="EURUSD", type="BUY", volume=0.1, **more)
-
-
-def test_an_order_over_the_stream(go, streaming, order_row):
-    async def server(peer):
-        frame = await peer.hear()
-        assert frame == {
-            "action": "order.place",
-            "id": "1",
-            "order": {"symbol": "EURUSD", "type": "BUY", "volume": 0.1, "sl": 1.07,
-                      "client_order_id": "mine"},
-        }  # fmt: skip
-        await peer.say(**update(order_row(), 4, 3))
-        await peer.say(type="result", id="1", order=order_row())
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, at.client().stream() as stream:
-            placed = await order(stream, sl=1.07, tp=None, client_order_id="mine")
-            assert placed.price == 1.0834
-            assert (await anext(stream)).order == placed
-
-    go(main())
-
-
-@pytest.mark.parametrize(
-    ("fields", "kind"),
-    [
-        ({"status": 422, "code": "invalid_volume", "detail": "no"}, ValidationError),
-        ({"status": 422, "code": "requote", "detail": "no", "retcode": 10004}, OrderRejected),
-    ],
-)
-def test_a_refusal_over_the_stream(go, streaming, fields, kind):
-    async def server(peer):
-        frame = await peer.hear()
-        await peer.say(type="error", id=frame["id"], **fields)
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, at.client().stream() as stream:
-            with pytest.raises(kind) as caught:
-                await order(stream)
-            return caught.value
-
-    error = go(main())
-    assert (error.code, error.maybe_executed) == (fields["code"], False)
-
-
-def looked_up(answers):
-    """A REST side that answers lookups, and notes their paths."""
-    paths = []
-
-    def answer(request):
-        paths.append(request.url.path)
-        return answers.pop(0)
-
-    return httpx2.MockTransport(answer), paths
-
-
-@pytest.mark.parametrize("how", ["drop", "silence", "in flight", "unreadable"])
-def test_an_order_whose_answer_is_lost_is_looked_up_never_sent_again(go, streaming, order_row, how):
-    sent = []
-
-    async def server(peer):
-        sent.append(await peer.hear())
-        if how == "drop":
-            await peer.close(4000)
-        elif how == "in flight":
-            await peer.say(type="error", id="1", status=409, code="idempotency_in_flight")
-        elif how == "unreadable":
-            await peer.say(type="result", id="1", order={})
-        await peer.stay()
-
-    answers = [httpx2.Response(404, json={}), httpx2.Response(200, json=order_row())]
-    patience = {"silence": 0.6}.get(how, 30.0)
-    transport, paths = looked_up(answers)
-
-    async def main():
-        async with streaming(server) as at:
-            client = at.client(transport=transport, total_timeout=patience, clock=lambda: 0.0)
-            async with client.stream() as stream:
-                return await order(stream, client_order_id="mine")
-
-    assert go(main()).id == "ord_1"
-    assert paths == ["/v1/orders/by-client-id/mine"] * 2
-    assert len(sent) == 1
-
-
-def test_an_order_that_cannot_be_found_is_unknown(go, streaming):
-    async def server(peer):
-        await peer.hear()
-        await peer.close(4000)
-
-    transport, _ = looked_up([httpx2.Response(404, json={}) for _ in range(99)])
-
-    async def main():
-        async with streaming(server) as at:
-            now = [0.0]
-
-            async def sleep(seconds):
-                now[0] += seconds
-                await asyncio.sleep(0)
-
-            client = at.client(transport=transport, sleep=sleep, clock=lambda: now[0])
-            async with client.stream() as stream:
-                with pytest.raises(OrderOutcomeUnknown) as caught:
-                    await order(stream, client_order_id="mine")
-                return caught.value.client_order_id
-
-    assert go(main()) == "mine"
-
-
-def test_without_a_connection_no_order_is_sent(go, streaming):
-    async def main():
-        async with streaming(*[503] * 10_000) as at:
-            async with at.client(total_timeout=0.03).stream() as stream:
-                with pytest.raises(ConnectError, match="nothing was sent") as caught:
-                    await order(stream)
-            at.scripts.clear()
-            return caught.value.maybe_executed
-
-    assert go(main()) is False
-
-
-def bounded(at, queue_bytes):
-    return AsyncStream(at.client()._requester, queue_bytes=queue_bytes)
-
-
-async def turns(count, until=lambda: False):
-    """Let every task of the loop run so often, or until something is so."""
-    for _ in range(count):
-        if until():
-            return
-        await asyncio.sleep(0)
-
-
-def test_the_inbox_is_bounded_and_drops_nothing(go, streaming):
-    count, limit = 3000, 10_000
-
-    async def server(peer):
-        for number in range(count):
-            await peer.say(**tick(flags=number))
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, bounded(at, limit) as stream:
-            inbox = stream._core._inbox
-            await turns(100_000, until=inbox.is_full)
-            await turns(1000)  # enough to read all that was sent, were there no bound
-            held = inbox.held_bytes
-            return [event.flags for event in await take(stream, count)], held
-
-    seen, held = go(main())
-    assert seen == list(range(count))
-    assert limit <= held < limit + 500
-
-
-def test_an_order_gets_its_answer_from_behind_a_full_inbox(go, streaming, order_row):
-    async def server(peer):
-        for number in range(200):
-            await peer.say(**tick(flags=number))
-        frame = await peer.hear()
-        for number in range(200, 300):
-            await peer.say(**tick(flags=number))
-        await peer.say(type="result", id=frame["id"], order=order_row())
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at, bounded(at, 4000) as stream:
-            await turns(100_000, until=stream._core._inbox.is_full)
-            await turns(100)  # the reader now waits for room
-            placed = await order(stream)
-            return await take(stream, 300), placed
-
-    ticks, placed = go(main())
-    assert [event.flags for event in ticks] == list(range(300))
-    assert placed.id == "ord_1"
-
-
-def test_a_silent_server_is_left(go, streaming):
-    codes = []
-
-    async def silent(peer):
-        await peer.stay()
-        codes.append(peer.socket.close_code)
-
-    async def alive(peer):
-        await peer.say(**tick())
-        await peer.stay()
-
-    async def main():
-        patience = Patience(ping_s=0.01, pong_s=5.0, dead_after_s=0.03)
-        async with streaming(silent, alive) as at:
-            async with AsyncStream(at.client()._requester, patience=patience) as stream:
-                assert isinstance(await anext(stream), Tick)
-            return at.slept
-
-    assert go(main())[:1] == pytest.approx([0.1])
-    assert codes[:1] == [1006]  # cut off: a dead server would not answer a closing handshake
-
-
-def test_a_server_that_answers_no_ping_is_left(go, streaming):
-    over: list[asyncio.Event] = []
-
-    async def deaf(peer):
-        peer.socket.transport.pause_reading()
-        await over[0].wait()
-
-    async def alive(peer):
-        await peer.say(**tick())
-        over[0].set()
-        await peer.stay()
-
-    async def main():
-        over.append(asyncio.Event())
-        patience = Patience(ping_s=0.01, pong_s=0.01, dead_after_s=60.0)
-        async with streaming(deaf, alive) as at:
-            stream = AsyncStream(at.client()._requester, patience=patience)
-            assert isinstance(await anext(stream), Tick)
-            await stream.close()
-
-    go(main())
-
-
-def test_closing_ends_the_iteration_and_may_be_done_twice(go, streaming):
+def test_closing_ends_the_iteration_and_may_be_done_twice(go, streaming, tick):
     async def server(peer):
         await peer.say(**tick())
         await peer.stay()
@@ -704,7 +368,7 @@ async def first_then_close(stream):
         await stream.close()
 
 
-def test_closing_is_a_normal_close(go, streaming):
+def test_closing_is_a_normal_close(go, streaming, tick):
     codes = []
 
     async def server(peer):
@@ -732,26 +396,6 @@ def test_closing_wakes_a_waiting_consumer(go, streaming):
     assert go(main()) == "ended"
 
 
-def test_the_client_s_account_is_meant_and_may_be_overruled(go, streaming, order_row):
-    async def server(peer):
-        assert (await peer.hear())["account_id"] == "acc_7"
-        assert (await peer.hear())["account_id"] == "acc_8"
-        frame = await peer.hear()
-        assert (frame["action"], frame["account_id"]) == ("order.place", "acc_7")
-        await peer.say(type="result", id=frame["id"], order=order_row())
-        await peer.stay()
-
-    async def main():
-        async with streaming(server) as at:
-            stream = at.client(account_id="acc_7").stream()
-            await stream.subscribe(["EURUSD"])
-            await stream.subscribe(["GBPUSD"], account_id="acc_8")
-            await order(stream)
-            await stream.close()
-
-    go(main())
-
-
 def test_a_bug_reaches_the_consumer(go, streaming):
     async def main():
         async with streaming(503) as at:
@@ -766,7 +410,7 @@ def test_a_bug_reaches_the_consumer(go, streaming):
     go(main())
 
 
-def test_no_log_shows_the_key(go, streaming, caplog, key, reply):
+def test_no_log_shows_the_key(go, streaming, caplog, key, reply, tick):
     async def server(peer):
         await peer.say(**tick())
         await peer.close(4000, "restart")

@@ -10,13 +10,6 @@ from fxsocket import ConnectError, FxSocketClient, OrderRejected, StreamError, S
 from fxsocket._stream.supervisor import Patience
 from fxsocket.stream import Stream
 
-NOW = "2026-11-22T10:00:00.250Z"
-
-
-def tick(number, **more):
-    return {"type": "tick", "symbol": "EURUSD", "bid": 1.0834, "ask": 1.08343, "timestamp": NOW,
-            "account_id": "acc_1", "flags": number} | more  # fmt: skip
-
 
 @pytest.fixture
 def blocking(go, streaming, key):
@@ -37,14 +30,14 @@ def no_thread_is_left():
     return not [thread for thread in threading.enumerate() if thread.name == "fxsocket-stream"]
 
 
-def test_subscribing_and_iterating(blocking):
+def test_subscribing_and_iterating(blocking, tick):
     count = 1000
 
     async def server(peer):
         asked = await peer.hear()
         await peer.say(type="subscribed", id=asked["id"], symbols=asked["symbols"])
         for number in range(count):
-            await peer.say(**tick(number))
+            await peer.say(**tick(flags=number))
         await peer.stay()
 
     def use(client):
@@ -64,15 +57,15 @@ def test_subscribing_and_iterating(blocking):
     assert no_thread_is_left()
 
 
-def test_it_reconnects_and_subscribes_again(blocking):
+def test_it_reconnects_and_subscribes_again(blocking, tick):
     async def first(peer):
         assert (await peer.hear())["symbols"] == ["EURUSD"]
-        await peer.say(**tick(1))
+        await peer.say(**tick(flags=1))
         await peer.close(4000)
 
     async def second(peer):
         assert (await peer.hear())["symbols"] == ["EURUSD"]
-        await peer.say(**tick(2))
+        await peer.say(**tick(flags=2))
         assert (await peer.hear())["action"] == "unsubscribe"
         await peer.say(type="unsubscribed")
         await peer.stay()
@@ -88,13 +81,13 @@ def test_it_reconnects_and_subscribes_again(blocking):
     assert blocking(use, first, second) == [1, 2]
 
 
-def test_paced_ticks_are_acknowledged_when_the_next_is_asked_for(blocking):
+def test_paced_ticks_are_acknowledged_when_the_next_is_asked_for(blocking, tick):
     acked = []
 
     async def server(peer):
         await peer.hear()
         for n in range(1, 4):
-            await peer.say(**tick(0, n=n))
+            await peer.say(**tick(n))
             acked.append((await peer.hear())["n"])
         await peer.say(type="done")
         await peer.stay()
@@ -111,12 +104,12 @@ def test_paced_ticks_are_acknowledged_when_the_next_is_asked_for(blocking):
     assert acked == [1, 2, 3]
 
 
-def test_pacing_by_hand(blocking):
+def test_pacing_by_hand(blocking, tick):
     async def server(peer):
         await peer.hear()
-        await peer.say(**tick(0, n=1))
+        await peer.say(**tick(1))
         assert await peer.hear() == {"action": "ack", "n": 1}
-        await peer.say(**tick(0, n=2))
+        await peer.say(**tick(2))
         await peer.stay()
 
     def use(client):
@@ -130,12 +123,12 @@ def test_pacing_by_hand(blocking):
     assert blocking(use, server) == 2
 
 
-def test_waiting_with_a_limit_loses_nothing(blocking):
+def test_waiting_with_a_limit_loses_nothing(blocking, tick):
     async def server(peer):
         for number in range(50):
             frame = await peer.hear()
             await peer.say(type="pong", id=frame["id"])
-            await peer.say(**tick(number))
+            await peer.say(**tick(flags=number))
         await peer.stay()
 
     def use(client):
@@ -167,9 +160,9 @@ def test_a_final_close_code_is_raised_where_it_is_iterated(blocking):
     assert no_thread_is_left()
 
 
-def test_the_users_own_exception_passes_through(blocking):
+def test_the_users_own_exception_passes_through(blocking, tick):
     async def server(peer):
-        await peer.say(**tick(1))
+        await peer.say(**tick(flags=1))
         await peer.stay()
 
     def use(client):
@@ -225,11 +218,11 @@ def test_an_order_whose_answer_is_lost_is_looked_up(blocking, order_row):
     assert paths == ["/v1/orders/by-client-id/mine"]
 
 
-def test_closing_from_another_thread_ends_the_iteration(blocking):
+def test_closing_from_another_thread_ends_the_iteration(blocking, tick):
     waiting = threading.Event()
 
     async def server(peer):
-        await peer.say(**tick(1))
+        await peer.say(**tick(flags=1))
         await peer.hear()
         waiting.set()
         await peer.stay()
@@ -253,10 +246,10 @@ def test_closing_from_another_thread_ends_the_iteration(blocking):
     assert no_thread_is_left()
 
 
-def test_after_closing_nothing_that_was_read_ahead_comes(blocking):
+def test_after_closing_nothing_that_was_read_ahead_comes(blocking, tick):
     async def server(peer):
         for number in range(3):
-            await peer.say(**tick(number))
+            await peer.say(**tick(flags=number))
         frame = await peer.hear()
         await peer.say(type="pong", id=frame["id"])
         await peer.stay()
@@ -275,12 +268,12 @@ def test_closing_an_unused_stream(blocking):
     assert no_thread_is_left()
 
 
-def test_a_silent_server_is_left(blocking):
+def test_a_silent_server_is_left(blocking, tick):
     async def silent(peer):
         await peer.stay()
 
     async def alive(peer):
-        await peer.say(**tick(5))
+        await peer.say(**tick(flags=5))
         await peer.stay()
 
     def use(client):

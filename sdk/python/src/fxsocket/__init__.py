@@ -37,9 +37,11 @@ from fxsocket.errors import (
 )
 from fxsocket.events import (
     ChannelGap,
+    DealUpdate,
     Gap,
     Heartbeat,
     OrderUpdate,
+    PositionUpdate,
     Snapshot,
     Stale,
     StreamErrorEvent,
@@ -80,6 +82,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLost",
     "Deal",
+    "DealUpdate",
     "Event",
     "EventPage",
     "FieldError",
@@ -96,6 +99,7 @@ __all__ = [
     "OrderUpdate",
     "Page",
     "Position",
+    "PositionUpdate",
     "ProtocolError",
     "Quote",
     "RateLimitError",

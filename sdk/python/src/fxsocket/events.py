@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from fxsocket.models import Order
+from fxsocket.models import Deal, Order, Position
 
 
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
@@ -37,6 +37,28 @@ class OrderUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="orde
     epoch: str | None = None
     event: str | None = None
     order: Order
+
+
+class DealUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="deal"):
+    """A deal was made; comes when the channel `deals` is subscribed. Places as in OrderUpdate."""
+
+    account_id: str
+    seq: int
+    prev_seq: int | None = None
+    epoch: str | None = None
+    event: str | None = None
+    deal: Deal
+
+
+class PositionUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="position"):
+    """A position changed; comes when `positions` is subscribed. Places as in OrderUpdate."""
+
+    account_id: str
+    seq: int
+    prev_seq: int | None = None
+    epoch: str | None = None
+    event: str | None = None
+    position: Position
 
 
 class Subscribed(Struct, frozen=True, kw_only=True, tag_field="type", tag="subscribed"):
@@ -111,8 +133,9 @@ class Unknown(Struct, frozen=True, kw_only=True):
     raw: dict[str, Any]
 
 
+Logged: TypeAlias = OrderUpdate | DealUpdate | PositionUpdate
 Frame: TypeAlias = (
-    Tick | OrderUpdate | Subscribed | Snapshot | StreamErrorEvent | Heartbeat | Stale | ChannelGap
+    Tick | Logged | Subscribed | Snapshot | StreamErrorEvent | Heartbeat | Stale | ChannelGap
 )
 StreamEvent: TypeAlias = Frame | Gap | Unknown
 

@@ -149,7 +149,10 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class AccountSummary(Struct, frozen=True, kw_only=True):
-    """One linked account in the list of accounts; `status` is an AccountStatus."""
+    """One linked account in the list of accounts; `status` is an AccountStatus.
+
+    `is_default` marks the one that is meant when neither client nor call names one.
+    """
 
     id: str
     name: str | None = None
@@ -158,10 +161,11 @@ class AccountSummary(Struct, frozen=True, kw_only=True):
     login: int | str | None = None
     platform: str
     kind: str
+    mode: str | None = None
     currency: str | None = None
-    leverage: int | None = None
     status: str
     error: str | None = None
+    is_default: bool = False
 
 
 class Symbol(Struct, frozen=True, kw_only=True):
@@ -194,7 +198,7 @@ class Symbol(Struct, frozen=True, kw_only=True):
     swap_long: float | None = None
     swap_short: float | None = None
     swap_triple_day: str | int | None = None
-    spread: float | None = None
+    spread: int | None = None
     spread_floating: bool | None = None
     bid: float | None = None
     ask: float | None = None
@@ -205,7 +209,7 @@ class Symbol(Struct, frozen=True, kw_only=True):
 
 
 class Quote(Struct, frozen=True, kw_only=True):
-    """The latest price of a symbol; `age_ms` says how old it is, `stale` that it is too old."""
+    """The latest price of a symbol; `spread` is in points, `stale` says that it is too old."""
 
     symbol: str
     bid: float | None = None
@@ -213,8 +217,8 @@ class Quote(Struct, frozen=True, kw_only=True):
     last: float | None = None
     volume: float | None = None
     timestamp: datetime | None = None
-    spread: float | None = None
-    age_ms: float | None = None
+    spread: int | None = None
+    age_ms: int | None = None
     market_open: bool | None = None
     stale: bool = False
 
@@ -227,9 +231,9 @@ class Candle(Struct, frozen=True):
     high: float
     low: float
     close: float
-    tick_volume: float
-    real_volume: float | None = None
-    spread: float | None = None
+    tick_volume: int
+    real_volume: int = 0
+    spread: int = 0
 
 
 class Deal(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ async def each(
 ) -> AsyncIterator[T]:
     """Every row of a list, one page at a time."""
     cursor: str | None = None
+    # until the server gives no cursor; `following` ends a server that repeats one
     while True:
         at = {} if cursor is None else {"cursor": cursor}
         page = await requester.send(Call("GET", route, read, {**params, **at}))

@@ -39,6 +39,7 @@ class AsyncRequester:
         """
         call = self._with_key(call)
         attempts = self._attempts(call)
+        # bounded by `attempts`, which counts them and knows the deadline
         while True:
             try:
                 return await self._attempt(call, attempts.timeout_s(self.clock()))

@@ -25,6 +25,7 @@ class Inbox:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
+        # tidy: unbounded because the limit is in bytes, and the reader keeps to it
         self._queue: deque[Arrived] = deque()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from fxsocket.errors import ConfigError
-from fxsocket.events import Gap, OrderUpdate, StreamEvent, Unknown
+from fxsocket.events import Gap, Logged, StreamEvent, Unknown
 
 # Channels whose events stand in the account's log; all others only tell the latest value.
 _LOGGED = frozenset({"deals", "positions", "terminal"})
@@ -136,7 +136,7 @@ def _names(what: str, values: Iterable[Any]) -> list[str]:
 
 def _place(event: StreamEvent) -> _Place | None:
     """Where an event stands in its account's log; market data stands nowhere."""
-    if isinstance(event, OrderUpdate):
+    if isinstance(event, Logged):
         return _Place(event.account_id, event.seq, event.prev_seq, event.epoch)
     if not isinstance(event, Unknown):
         return None

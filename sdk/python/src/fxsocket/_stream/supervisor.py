@@ -87,11 +87,13 @@ class Supervisor:
     async def run(self) -> None:
         """Stay connected until cancelled; whatever ends the stream reaches the consumer."""
         try:
+            # until cancelled, or until the server says that coming back is useless
             while True:
                 drop = await self._connect_once()
                 delay = self._delay_s(drop)
                 _log.warning("stream dropped (%s); connecting again in %.1f s", drop.reason, delay)
                 await self._sleep(delay)
+        # tidy: broad-except because the consumer is to see it, whatever it is
         except Exception as error:
             self._inbox.fail(error)
         finally:
@@ -142,6 +144,7 @@ class Supervisor:
 
     async def _read(self, link: Link) -> Drop:
         try:
+            # until the connection ends
             while True:
                 frame = await self._hear(link)
                 self._failures = 0

@@ -19,6 +19,7 @@ def each(
 ) -> Iterator[T]:
     """Every row of a list, one page at a time."""
     cursor: str | None = None
+    # until the server gives no cursor; `following` ends a server that repeats one
     while True:
         at = {} if cursor is None else {"cursor": cursor}
         page = requester.send(Call("GET", route, read, {**params, **at}))

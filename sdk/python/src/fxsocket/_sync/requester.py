@@ -40,6 +40,7 @@ class Requester:
         """
         call = self._with_key(call)
         attempts = self._attempts(call)
+        # bounded by `attempts`, which counts them and knows the deadline
         while True:
             try:
                 return self._attempt(call, attempts.timeout_s(self.clock()))

@@ -53,6 +53,7 @@ class Stream:
         )
         self._outcome = Outcome(requester)
         self._requester = requester
+        # tidy: unbounded because it holds one batch, of BATCH_MAX events at most
         self._ready: deque[StreamEvent] = deque()
         self._pending: Future[list[StreamEvent]] | None = None
         self._thread = _LoopThread()
