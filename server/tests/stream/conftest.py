@@ -64,6 +64,11 @@ class ManualTimers:
         self._calls.append(call)
         return _ManualTimer(self._calls, call)
 
+    @property
+    def waiting(self) -> int:
+        """How many calls have not been made yet."""
+        return len(self._calls)
+
     def advance(self, ms: float) -> None:
         end = self._clock.monotonic_ms() + ms
         while self._calls and min(self._calls)[0] <= end:
@@ -120,9 +125,16 @@ class ListFeed(ManualFeed):
         self.waits_for_reader = self.recorded = True
         self.ticks = ticks
         self.given = 0
+        self._last_ms = clock.wall_ms()
 
     def opening(self) -> list[tuple[str, int, int]]:
         return []
+
+    def now_ms(self) -> int:
+        return self._last_ms
+
+    def delivered(self, time_ms: int) -> None:
+        self._last_ms = time_ms
 
     def next(self) -> FeedTick | None:
         if self.given == len(self.ticks):
@@ -234,7 +246,7 @@ class RawClient:
         decoded: Frame = json.loads(payload)
         return decoded
 
-    async def until_quiet_at(self, done: Callable[[Frame], bool]) -> list[Frame]:
+    async def up_to(self, done: Callable[[Frame], bool]) -> list[Frame]:
         """Every frame up to the one that `done` is true of."""
         frames = [await self.recv()]
         while not done(frames[-1]):
@@ -276,7 +288,7 @@ class World:
         self.errors: list[Exception] = []
         self.bus = InProcessBus(lambda topic, error: self.errors.append(error))
         self.journal = SqliteJournal(folder / "journal.db", loop)
-        ids = IdFactory(SplitMix64(7).bytes)
+        ids = IdFactory(SplitMix64(7).bytes, self.clock.wall_ms)
         self.gateway = Gateway(self.journal, self.bus, self.clock, ids, NoHistory())
         self.keyring = Keyring(PEPPER, (), self.clock.wall_ms)
         limiter = limits.get("limiter") or RateLimiter(20_000, 40_000)
@@ -338,7 +350,7 @@ class World:
         url = f"ws://127.0.0.1:{self.port}{path}"
         async with connect(
             url, additional_headers=headers, compression=None, proxy=None, max_size=None,
-            ping_interval=None,
+            max_queue=None, ping_interval=None,
         ) as socket:  # fmt: skip
             yield Client(socket)
 

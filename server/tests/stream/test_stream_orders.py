@@ -39,7 +39,7 @@ def test_a_refusal_names_the_field_and_the_fix_without_using_the_journal(play):
 def test_a_broker_s_refusal_carries_retcode_and_order(play):
     async def story(world):
         async with world.client() as client:
-            await client.send(action="order.place", id="big", order=BUY | {"volume": 500})
+            await client.send(action="order.place", id="big", order=BUY | {"volume": 100})
             error = await client.until("error")
             assert (error["id"], error["code"]) == ("big", "not_enough_money")
             assert error["retcode_name"] == "NO_MONEY"

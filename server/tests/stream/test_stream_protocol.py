@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from websockets.asyncio.client import connect
 
 TEXT, BINARY, CONTINUATION, FIN = 1, 2, 0, 0x80
 
@@ -22,6 +23,21 @@ def test_websocket_pings_are_answered(play):
     async def story(world):
         async with world.client() as client:
             await (await client.socket.ping(b"are you there"))
+
+    play(story)
+
+
+def test_a_client_that_offers_compression_is_served_without(play):
+    async def story(world):
+        url = f"ws://127.0.0.1:{world.port}/v1/stream"
+        key = {"Authorization": "Bearer read"}
+        async with connect(url, additional_headers=key, proxy=None) as socket:
+            assert socket.request is not None
+            assert socket.response is not None
+            assert "Sec-WebSocket-Extensions" in socket.request.headers
+            assert "Sec-WebSocket-Extensions" not in socket.response.headers
+            await socket.send('{"action":"ping"}')
+            assert json.loads(await socket.recv())["type"] == "pong"
 
     play(story)
 
@@ -193,9 +209,13 @@ def test_an_unmasked_frame_closes_the_connection(play):
 def test_messages_after_a_refused_one_are_not_acted_upon(play, masked_frame):
     async def story(world):
         async with world.raw() as raw:
+            head = world.lane().book.head_seq
+            order = {"symbol": "EURUSD", "type": "BUY", "volume": 0.01}
+            late = json.dumps({"action": "order.place", "id": 1, "order": order}).encode()
             refused = masked_frame(FIN | BINARY, b"{}")
-            await raw.write(refused + masked_frame(FIN | TEXT, ping("late")) * 2)
+            await raw.write(refused + masked_frame(FIN | TEXT, late) * 2)
             assert await end_of(raw) == (4506, ["unsupported_media_type"])
+            assert world.lane().book.head_seq == head
 
     play(story)
 

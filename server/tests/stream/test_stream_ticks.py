@@ -208,10 +208,22 @@ def test_subscriptions_of_a_connection_are_bounded(play):
 
 def test_a_closed_client_is_forgotten(play):
     async def story(world):
+        timers = world.timers.waiting
         async with world.client() as client:
             await client.ask(action="subscribe", symbols=["EURUSD"])
             assert world.hub._readers.has_readers("acc_1")
         assert not world.hub._readers.has_readers("acc_1")
         await world.price("EURUSD", 108_401)
+        await world.hub._wait_until_empty(1_000)
+        assert world.timers.waiting == timers
+
+    play(story)
+
+
+def test_a_paced_subscription_has_no_snapshot(play):
+    async def story(world):
+        async with world.client() as client:
+            await client.ask(action="subscribe", symbols=["EURUSD"], pace=True)
+            assert await client.settle() == []
 
     play(story)

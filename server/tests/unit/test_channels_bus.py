@@ -1,6 +1,7 @@
 """The in-process bus: order, wildcards, failures that stay where they are, requests."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_an_ended_subscription_hears_nothing_more_and_may_end_twice():
 
 def test_a_handler_can_end_another_while_a_message_is_under_way():
     heard = Heard()
-    ends = []
+    ends: list[Callable[[], None]] = []
     heard.bus.subscribe("ticks.acc_1", lambda message: ends[0]())
     ends.append(heard.subscribe("ended", "ticks.acc_1"))
     heard.bus.publish("ticks.acc_1", 1)

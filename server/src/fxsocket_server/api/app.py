@@ -1,6 +1,7 @@
 """The REST application: routes and the front before them."""
 
-from starlette.routing import Route, Router
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from fxsocket_server.api.context import Context
@@ -60,6 +61,19 @@ def _routes() -> list[Route]:
     ]
 
 
+class _ByPath:
+    """Finds a path without parameters in one look-up; the others go through the router."""
+
+    def __init__(self, routes: list[Route], more: list[BaseRoute]) -> None:
+        self._exact = {route.path: route.app for route in routes if "{" not in route.path}
+        self._router = Router(routes=[*routes, *more], redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        app = self._exact.get(scope["path"], self._router)
+        await app(scope, receive, send)
+
+
 class _ByMethod:
     """Chooses the operation of a path by method; HEAD is answered as GET."""
 
@@ -70,11 +84,13 @@ class _ByMethod:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        await self._endpoints[scope["method"]](scope, receive, send)
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._endpoints))})
+        await endpoint(scope, receive, send)
 
 
 def build_app(context: Context) -> Front:
     """The ASGI application of the REST port."""
     open_paths = frozenset(operation.path for operation in OPEN_ROUTES) | service.docs_paths()
-    router = Router(routes=[*_routes(), *service.docs_routes()], redirect_slashes=False)
-    return Front(router, open_paths, context)
+    return Front(_ByPath(_routes(), service.docs_routes()), open_paths, context)

@@ -5,9 +5,9 @@ it only once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from math import ceil
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,11 +51,13 @@ class Front:
         headers: Headers = [(b"x-request-id", request_id.encode())]
         scope["fxs.request_id"] = request_id
         scope["fxs.context"] = self._context
+        scope["fxs.headers"] = dict(scope["headers"])
         scope["app"] = self
         sent = _Sent(send, headers)
         try:
             self._admit(scope, headers)
-            receive = await self._with_body(scope, receive)
+            if scope["method"] in _BODY_METHODS:
+                scope["fxs.body"] = await _body_in_time(receive)
             await self._router(scope, receive, sent)
         except Problem as problem:
             await self._answer(sent, problem, request_id, headers)
@@ -75,15 +77,17 @@ class Front:
         if scope["path"] in self._open_paths:
             headers += self._limit_headers(self._context.requests, None)
             return
-        authorization, foreign = _credentials(scope)
-        if foreign and authorization is None:
+        _check_size(scope)
+        authorization = scope["fxs.headers"].get(b"authorization")
+        if authorization is None and b"x-api-key" in scope["fxs.headers"]:
             raise Problem(
                 "unauthorized",
                 "X-API-Key belongs to a surface that this server does not offer yet; "
                 "send Authorization: Bearer YOUR_KEY",
             )
         try:
-            principal = self._context.keyring.authenticate(bearer(authorization))
+            header = None if authorization is None else authorization.decode("latin-1")
+            principal = self._context.keyring.authenticate(bearer(header))
         except Problem:
             headers += self._limit_headers(self._context.requests, None)
             raise
@@ -115,15 +119,6 @@ class Front:
             (b"x-ratelimit-remaining", left),
             (b"x-ratelimit-reset", wait),
         ]
-
-    # --- bodies ------------------------------------------------------------------------------
-
-    async def _with_body(self, scope: Scope, receive: Receive) -> Receive:
-        """Read the body whole within its bounds, so that endpoints never wait for a sender."""
-        if scope["method"] not in _BODY_METHODS:
-            return receive
-        body = await _body_in_time(receive)
-        return _replay({"type": "http.request", "body": body, "more_body": False})
 
     # --- problems ----------------------------------------------------------------------------
 
@@ -197,24 +192,14 @@ def _too_large() -> Problem:
     )
 
 
-def _credentials(scope: Scope) -> tuple[str | None, bool]:
-    """The Authorization header, and whether the hosted product's X-API-Key is there.
-
-    Raises `headers_too_large` on the way.
-    """
-    authorization, foreign = None, False
+def _check_size(scope: Scope) -> None:
     size = len(scope["raw_path"]) + len(scope["query_string"])
     for name, value in scope["headers"]:
         size += len(name) + len(value)
-        if name == b"authorization":
-            authorization = value.decode("latin-1")
-        elif name == b"x-api-key":
-            foreign = True
     if size > limits.HEADER_BYTES:
         raise Problem(
             "headers_too_large", f"path, query and headers may hold {limits.HEADER_BYTES} bytes"
         )
-    return authorization, foreign
 
 
 class _Started(Generic[T]):
@@ -261,13 +246,6 @@ async def _read_body(receive: Receive) -> bytes:
     if size > limits.BODY_BYTES:
         raise _too_large()
     return b"".join(parts)
-
-
-def _replay(message: Message) -> Callable[[], Awaitable[Any]]:
-    async def receive() -> Message:
-        return message
-
-    return receive
 
 
 async def _refuse_other(scope: Scope, send: Send) -> None:

@@ -16,6 +16,9 @@ from fxsocket_server.security.principal import Principal
 
 T = TypeVar("T")
 
+_JSON = b"application/json"
+_REPLAYED = (b"idempotency-replayed", b"true")
+
 
 def context_of(request: Request) -> Context:
     """The parts of the server that endpoints use."""
@@ -29,9 +32,15 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
+def header_of(request: Request, name: bytes) -> str | None:
+    """A header by its lower-case name; of a repeated one the last."""
+    value: bytes | None = request.scope["fxs.headers"].get(name)
+    return None if value is None else value.decode("latin-1")
+
+
 def _account_id(request: Request) -> str | None:
-    header = request.headers.get("x-account-id")
-    parameter = request.query_params.get("account_id")
+    header = header_of(request, b"x-account-id")
+    parameter = text_parameter(request, "account_id")
     if header and parameter and header != parameter:
         raise Problem(
             "validation_error",
@@ -51,20 +60,20 @@ def account_of(request: Request) -> LinkedAccount:
     return context_of(request).gateway.choose(principal_of(request), _account_id(request))
 
 
-async def body_of(request: Request, into: type[T]) -> T:
+def body_of(request: Request, into: type[T]) -> T:
     """The JSON body as a Struct; raises 400, 413, 415 or 422."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    kind = (header_of(request, b"content-type") or "").partition(";")[0].strip()
     if kind.lower() not in ("application/json", ""):
         raise Problem("unsupported_media_type", f"send application/json, not {kind[:64]}")
-    return convert(decode_object(await request.body()), into)
+    return convert(decode_object(request.scope["fxs.body"]), into)
 
 
 def sender_of(request: Request) -> Sender:
     """Key, patience and id of a trade command."""
-    timeout = request.headers.get("x-request-timeout-ms")
+    timeout = header_of(request, b"x-request-timeout-ms")
     return Sender(
         request_id=request.scope["fxs.request_id"],
-        key=request.headers.get("idempotency-key"),
+        key=header_of(request, b"idempotency-key"),
         timeout_ms=None if timeout is None else number_of("X-Request-Timeout-Ms", timeout),
     )
 
@@ -82,6 +91,8 @@ def number_of(name: str, text: str) -> float:
 
 def text_parameter(request: Request, name: str) -> str | None:
     """A query parameter, None when absent or empty."""
+    if not request.scope["query_string"]:
+        return None
     return request.query_params.get(name) or None
 
 
@@ -104,18 +115,31 @@ def number_parameter(request: Request, name: str) -> float | None:
     return None if text is None else number_of("?" + name, text)
 
 
+class Reply(Response):
+    """An answer whose body is bytes already: no charset, cookies or header objects to work out."""
+
+    def __init__(
+        self, body: bytes, status: int = 200, kind: bytes = _JSON, *more: tuple[bytes, bytes]
+    ) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        length = b"%d" % len(body)
+        self.raw_headers = [(b"content-type", kind), (b"content-length", length), *more]
+
+
 def json_response(value: object) -> Response:
     """A 200 with a JSON body."""
-    return Response(encode(value), media_type="application/json")
+    return Reply(encode(value))
 
 
 def raw_response(body: bytes) -> Response:
     """A 200 whose body is JSON already."""
-    return Response(body, media_type="application/json")
+    return Reply(body)
 
 
 def answer_response(answer: Answer) -> Response:
     """What a trade command is answered; refusals are problems."""
-    kind = "application/json" if answer.status < 400 else "application/problem+json"
-    headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
-    return Response(answer.body, answer.status, headers, media_type=kind)
+    kind = _JSON if answer.status < 400 else b"application/problem+json"
+    more = (_REPLAYED,) if answer.replayed else ()
+    return Reply(answer.body, answer.status, kind, *more)

@@ -88,7 +88,7 @@ class Server:
         self._demo = demo
         self._progress = progress
         self._clock = SystemClock()
-        self._ids = IdFactory(os.urandom)
+        self._ids = IdFactory(os.urandom, self._clock.wall_ms)
         self._log = structlog.get_logger()
         self._tasks: list[asyncio.Task[None]] = []
         self._api_key: str | None = None

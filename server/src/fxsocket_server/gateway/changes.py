@@ -38,13 +38,17 @@ class StoredCommand(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Change(Struct, kw_only=True, gc=False):
-    """Records and events that commit together; built by the lane, then never touched again."""
+    """Records and events that commit together; built by the lane, then never touched again.
+
+    `order_json` is the public form of each order, encoded once for events and answers.
+    """
 
     user_id: str
     account_id: str
     time_ms: int
     events: list[Event] = []
     orders: dict[str, Order] = {}
+    order_json: dict[str, bytes] = {}
     positions: dict[str, Position] = {}
     deals: list[Deal] = []
     command: StoredCommand | None = None

@@ -23,7 +23,7 @@ from fxsocket_server.gateway.changes import AccountState, Change, StoredCommand
 from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMessage
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
-from fxsocket_server.gateway.views import problem_view
+from fxsocket_server.gateway.views import order_view, problem_view
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import OrderStatus
 from fxsocket_server.model.facts import Fact, Quote, Report, TradeRequest
@@ -243,10 +243,7 @@ class Lane:
                 "the broker has not answered yet; ask again with the same key",
                 retry_after_s=1,
             )
-        change = self._recorder.begin(self.connector.time_ms())
-        change.orders[order.id] = self.book.orders.get(order.id, order)
-        report = Report(retcode=0, facts=(), time_ms=change.time_ms)
-        return Answer(200, running.intent.answer(change, report))
+        return Answer(200, encode(order_view(self.book.orders.get(order.id, order))))
 
     # --- keys --------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from fxsocket_server.gateway.changes import Change, Event
 from fxsocket_server.gateway.views import (
     BalanceView,
     deal_view,
-    order_payload,
+    order_view,
     position_view,
 )
 from fxsocket_server.model.account import Account
@@ -69,6 +69,7 @@ class Recorder:
             time_ms=time_ms,
             events=[],
             orders={},
+            order_json={},
             positions={},
             deals=[],
         )
@@ -84,7 +85,8 @@ class Recorder:
         """Record a new version of an order and the event that tells of it."""
         self.book.put_order(order)
         change.orders[order.id] = order
-        self.event(change, event_type or _ORDER_EVENTS[order.status], order_payload(order))
+        body = change.order_json[order.id] = encode(order_view(order))
+        self.event(change, event_type or _ORDER_EVENTS[order.status], b'"order":' + body)
 
     def facts(self, change: Change, facts: tuple[Fact, ...], order_id: str | None = None) -> None:
         """Apply a terminal's facts in order; `order_id` is our order that they answer."""

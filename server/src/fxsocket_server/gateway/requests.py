@@ -67,14 +67,16 @@ class PriceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ask: float
 
 
-def known_symbol(specs: Mapping[str, SymbolSpec], symbol: str) -> SymbolSpec:
+def known_symbol(
+    specs: Mapping[str, SymbolSpec], symbol: str, pointer: str = "/symbol"
+) -> SymbolSpec:
     """The rules of a symbol; raises `invalid_symbol` with the nearest names."""
     spec = specs.get(symbol)
     if spec is not None:
         return spec
     near = difflib.get_close_matches(symbol.upper()[:32], list(specs), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "GET /v1/symbols lists them"
-    raise Problem("invalid_symbol", f"no symbol {symbol[:32]!r} here; {hint}", pointer="/symbol")
+    raise Problem("invalid_symbol", f"no symbol {symbol[:32]!r} here; {hint}", pointer=pointer)
 
 
 def check_volume(

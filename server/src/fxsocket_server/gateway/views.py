@@ -9,7 +9,6 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import FieldError, Problem
 from fxsocket_server.model.enums import (
     DealEntry,
@@ -269,8 +268,3 @@ def problem_view(
         None if retcode is None else _RETCODE_NAMES.get(retcode, "UNKNOWN"),
         None if order is None else order_view(order),
     )
-
-
-def order_payload(order: Order) -> bytes:
-    """The `"order":{...}` fragment of an event."""
-    return b'"order":' + encode(order_view(order))

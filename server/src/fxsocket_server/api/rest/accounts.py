@@ -92,7 +92,7 @@ async def list_events(request: Request) -> Response:
 async def set_price(request: Request) -> Response:
     """POST /sim/price."""
     lane = lane_of(request)
-    body = await body_of(request, PriceRequest)
+    body = body_of(request, PriceRequest)
     if not lane.connector.capabilities.price_control:
         raise Problem("sim_only", "only a simulated market's price can be set")
     spec = known_symbol(lane.connector.specs(), body.symbol)

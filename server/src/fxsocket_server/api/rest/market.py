@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from fxsocket_server.api.request import (
     context_of,
+    header_of,
     integer_parameter,
     json_response,
     lane_of,
@@ -73,7 +74,7 @@ async def list_quotes(request: Request) -> Response:
     names = text_parameter(request, "symbols")
     chosen = list(specs.values())
     if names is not None:
-        chosen = [known_symbol(specs, name.strip()) for name in names.split(",")]
+        chosen = [known_symbol(specs, name.strip(), "?symbols") for name in names.split(",")]
     return json_response(
         [quote_view(spec, lane.connector, limits.QUOTE_STALE_MS) for spec in chosen]
     )
@@ -94,12 +95,12 @@ async def list_candles(request: Request) -> Response:
         raise Problem(
             "validation_error", "name a symbol: ?symbol=EURUSD&timeframe=H1", pointer="?symbol"
         )
-    spec = known_symbol(lane.connector.specs(), symbol)
-    as_csv = "text/csv" in request.headers.get("accept", "")
+    spec = known_symbol(lane.connector.specs(), symbol, "?symbol")
+    as_csv = "text/csv" in (header_of(request, b"accept") or "")
     asked = _range(request, as_csv=as_csv)
     rows = await context_of(request).gateway.market(lane).candles(spec, asked)
     if as_csv:
-        return Response(_csv(rows, spec.digits), media_type="text/csv")
+        return _csv_response(rows, spec.digits)
     views = [candle_view(candle, spec.digits) for candle in rows.candles]
     cursor = None if rows.next_ms is None else str(rows.next_ms)
     return Response(
@@ -130,6 +131,18 @@ def _timeframe(name: str | None) -> Timeframe:
         return parse(name or "")
     except ValueError as error:
         raise Problem("validation_error", str(error), pointer="?timeframe") from None
+
+
+def _csv_response(rows: CandleRows, digits: int) -> Response:
+    # A file cannot say that it is short, as `complete` says it of a page.
+    if not rows.complete:
+        raise Problem(
+            "unavailable",
+            "the source has not all of this range; name a part that it has with from and to, "
+            "which JSON pages tell by `complete`",
+            retry_after_s=60,
+        )
+    return Response(_csv(rows, digits), media_type="text/csv")
 
 
 def _csv(rows: CandleRows, digits: int) -> str:

@@ -58,7 +58,7 @@ def _statuses(request: Request) -> tuple[str, ...]:
 async def place(request: Request) -> Response:
     """POST /orders."""
     lane = lane_of(request)
-    order = await body_of(request, OrderRequest)
+    order = body_of(request, OrderRequest)
     answer = await context_of(request).gateway.place(lane, order, sender_of(request))
     return answer_response(answer)
 
@@ -90,7 +90,7 @@ async def get_by_client_id(request: Request) -> Response:
 async def modify(request: Request) -> Response:
     """PATCH /orders/{id}."""
     lane = lane_of(request)
-    patch = await body_of(request, OrderPatch)
+    patch = body_of(request, OrderPatch)
     sender = sender_of(request)
     answer = await context_of(request).gateway.run(
         lane, "order.modify", request.path_params["id"], patch, sender.key, sender,

@@ -45,7 +45,7 @@ async def get(request: Request) -> Response:
 async def modify(request: Request) -> Response:
     """PATCH /positions/{id}."""
     lane = lane_of(request)
-    patch = await body_of(request, PositionPatch)
+    patch = body_of(request, PositionPatch)
     sender = sender_of(request)
     answer = await context_of(request).gateway.run(
         lane, "position.modify", request.path_params["id"], patch, sender.key, sender,

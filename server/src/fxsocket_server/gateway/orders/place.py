@@ -1,7 +1,6 @@
 """Place an order: from a request body to what the broker is asked."""
 
 from fxsocket_server.core import limits
-from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Change
 from fxsocket_server.gateway.lane import Command, Intent, Lane
@@ -15,7 +14,6 @@ from fxsocket_server.gateway.requests import (
     known_symbol,
     tagged,
 )
-from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.enums import Action, ExecutionMode, OrderStatus, OrderType
 from fxsocket_server.model.facts import Report, TradeRequest
 from fxsocket_server.model.records import Order
@@ -57,7 +55,7 @@ class PlaceOrder:
         order_id = order.id
 
         def answer(change: Change, _report: Report) -> bytes:
-            return encode(order_view(change.orders[order_id]))
+            return change.order_json[order_id]
 
         return Intent(request=request, order=order, answer=answer)
 

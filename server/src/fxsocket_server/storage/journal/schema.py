@@ -100,6 +100,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA busy_timeout=5000")
     connection.execute("PRAGMA cache_size=-8192")
+    connection.execute("PRAGMA wal_autocheckpoint=8192")
     if read_only:
         connection.execute("PRAGMA query_only=ON")
     return connection

@@ -1,0 +1,413 @@
+"""spec/openapi.yaml and the server agree on what is routed, taken and answered, both ways."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from msgspec import UNSET, Struct, structs
+
+from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
+from fxsocket_server.core import limits
+from fxsocket_server.core.errors import FieldError
+from fxsocket_server.gateway import market_views, queries, requests, views
+from fxsocket_server.security.principal import Scope
+
+from .client import Api, order_of
+from .contract import Contract, Operation
+from .world import FarConnector, World
+
+BODIES: dict[str, type[Struct]] = {
+    "OrderRequest": requests.OrderRequest,
+    "OrderPatch": requests.OrderPatch,
+    "PositionPatch": requests.PositionPatch,
+    "SimPrice": requests.PriceRequest,
+}
+ANSWERS: dict[str, type[Struct]] = {
+    "Account": market_views.AccountView,
+    "AccountSummary": market_views.AccountSummary,
+    "Balance": views.BalanceView,
+    "Candle": market_views.CandleView,
+    "CloseResult": views.CloseResultView,
+    "Deal": views.DealView,
+    "DealPage": queries.DealPage,
+    "Order": views.OrderView,
+    "OrderPage": queries.OrderPage,
+    "Position": views.PositionView,
+    "Problem": views.ProblemView,
+    "Quote": market_views.QuoteView,
+    "Symbol": market_views.SymbolView,
+}
+# Written by hand from bytes and rows; the answers of a running server are held against them.
+BY_HAND = {"CandlePage", "Event", "EventPage", "Health", "OrderUpdated", "Ready", "Session"}
+
+CONTRACT = Contract()
+ROUTES = {(route.method, route.path): route for route in API_ROUTES + OPEN_ROUTES}
+OPERATIONS = {operation.id: operation for operation in CONTRACT.operations}
+
+
+# --- as written ------------------------------------------------------------------------------
+
+
+def test_every_operation_is_routed_and_every_route_is_an_operation() -> None:
+    assert {(op.method, op.route) for op in CONTRACT.operations} == set(ROUTES)
+    assert len(ROUTES) == len(API_ROUTES) + len(OPEN_ROUTES)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_knows_the_parameters_of_the_contract(name: str) -> None:
+    operation = OPERATIONS[name]
+    route = ROUTES[operation.method, operation.route]
+    assert operation.names("query") == route.parameters
+    headers = {"X-Account-Id"} if route.of_account else set()
+    if route.scope is Scope.TRADE:
+        headers |= {"Idempotency-Key", "X-Request-Timeout-Ms"}
+    assert operation.names("header") == headers
+    assert all("{" + name + "}" in operation.path for name in operation.names("path"))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_needs_the_scope_of_the_contract(name: str) -> None:
+    operation = OPERATIONS[name]
+    scope = ROUTES[operation.method, operation.route].scope
+    assert operation.scope == ("none" if scope is None else scope.name.lower())
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_has_the_fields_of_the_contract(name: str) -> None:
+    schema, kind = CONTRACT.schemas[name], BODIES[name]
+    fields = {field.encode_name: field for field in structs.fields(kind)}
+    assert set(fields) == set(schema["properties"])
+    required = {name for name, field in fields.items() if field.required}
+    assert required == set(schema.get("required", ()))
+    assert kind.__struct_config__.forbid_unknown_fields
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_takes_null_where_the_contract_does(name: str) -> None:
+    schema, kind = CONTRACT.schemas[name], BODIES[name]
+    needed = {name: _some(kind, name) for name in schema.get("required", ())}
+    for field in schema["properties"]:
+        taken = _takes(kind, {**needed, field: None})
+        assert taken == (not CONTRACT.schema_errors(name, {**needed, field: None})), field
+
+
+def _takes(kind: type[Struct], body: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(body, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _some(kind: type[Struct], field: str) -> Any:
+    example = {"symbol": "EURUSD", "type": "BUY"}
+    return example.get(field, 1.0)
+
+
+def test_every_body_of_the_contract_is_compared() -> None:
+    used = {
+        media["schema"]["$ref"].rpartition("/")[2]
+        for operation in CONTRACT.operations
+        for media in operation.body.get("requestBody", {}).get("content", {}).values()
+    }
+    assert used == set(BODIES)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_has_the_fields_of_the_contract(name: str) -> None:
+    schema, kind = CONTRACT.schemas[name], ANSWERS[name]
+    assert {field.encode_name for field in structs.fields(kind)} == set(schema["properties"])
+    always = {f.encode_name for f in structs.fields(kind) if f.required or f.default is None}
+    if name == "Problem":  # the members that only some problems have are left out of the others
+        always -= {"retcode", "retcode_name", "order"}
+    assert always == set(schema["required"])
+
+
+def test_every_answer_of_the_contract_is_compared() -> None:
+    objects = {name for name, schema in CONTRACT.schemas.items() if _is_object(schema)}
+    assert objects == set(ANSWERS) | set(BODIES) | BY_HAND
+    assert {f.encode_name for f in structs.fields(FieldError)} == {"pointer", "message"}
+
+
+def _is_object(schema: dict[str, Any]) -> bool:
+    return "allOf" in schema or "properties" in schema
+
+
+# --- as served: every status that the contract declares, of every operation -------------------
+
+
+class Stage:
+    """A world with what the calls below need, and clients with each kind of key."""
+
+    def __init__(self, world: World, contract: Contract) -> None:
+        self.world = world
+        self.account = world.account
+        self.ended = world.add_account(connected=False)
+        self.far_account = world.add_account(kind=FarConnector)
+        self.far = world.lane(self.far_account).connector
+        keys: dict[str, str | None] = {s.name.lower(): world.add_key(s) for s in Scope}
+        self.drained = world.add_key()
+        world.drain(self.drained, world.context.requests)
+        world.drain(self.drained, world.context.risk_reducing)
+        self.none = Api(world.root, None, contract)
+        self.clients = {
+            **{name: self._api(contract, key) for name, key in keys.items()},
+            "drained": self._api(contract, self.drained),
+        }
+
+    def _api(self, contract: Contract, key: str | None) -> Api:
+        return Api(self.world.root, key, contract, **{"X-Account-Id": self.account})
+
+    @property
+    def full(self) -> Api:
+        """A client that may do everything."""
+        return self.clients["full"]
+
+    def close(self) -> None:
+        """End the connections."""
+        for client in (self.none, *self.clients.values()):
+            client.close()
+
+
+@pytest.fixture(scope="module")
+def stage(world: World, contract: Contract) -> Iterator[Stage]:
+    stage = Stage(world, contract)
+    yield stage
+    stage.close()
+    world.failures.clear()  # the broken gateway of a 503 below has logged itself
+
+
+class Call(Struct):
+    """A request that succeeds; the tests below spoil it in one way each."""
+
+    method: str
+    path: str
+    query: dict[str, str] = {}
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = {}
+
+    def send(self, api: Api, **changed: Any) -> httpx2.Response:
+        """Send it, with some parts changed."""
+        call = structs.replace(self, **changed)
+        options: dict[str, Any] = {"params": call.query, "headers": call.headers}
+        if call.body is not None:
+            options["json"] = call.body
+        return api.call(call.method, call.path, **options)
+
+
+def _order(api: Api, headers: dict[str, str], **order: Any) -> Any:
+    response = api.call("POST", "/orders", json=order_of(**order), headers=headers)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+LIMIT = {"type": "BUY_LIMIT", "price": 1.05}
+CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
+    "getAccount": lambda api, at: Call("GET", "/account"),
+    "listAccounts": lambda api, at: Call("GET", "/accounts"),
+    "listSymbols": lambda api, at: Call("GET", "/symbols", {"group": "*USD*", "visible": "true"}),
+    "getSymbol": lambda api, at: Call("GET", "/symbols/EURUSD"),
+    "listQuotes": lambda api, at: Call("GET", "/quotes", {"symbols": "EURUSD,USDCHF"}),
+    "getQuote": lambda api, at: Call("GET", "/quotes/EURUSD"),
+    "listCandles": lambda api, at: Call(
+        "GET", "/candles", {"symbol": "USDJPY", "timeframe": "D1", "limit": "3"}
+    ),
+    "createOrder": lambda api, at: Call("POST", "/orders", body=order_of()),
+    "listOrders": lambda api, at: Call("GET", "/orders", {"status": "PLACED,FILLED"}),
+    "getOrder": lambda api, at: Call("GET", "/orders/" + _order(api, at)["id"]),
+    "getOrderByClientId": lambda api, at: Call(
+        "GET", "/orders/by-client-id/" + _own(api, at)["client_order_id"]
+    ),
+    "modifyOrder": lambda api, at: Call(
+        "PATCH", "/orders/" + _order(api, at, **LIMIT)["id"], body={"price": 1.04}
+    ),
+    "cancelOrder": lambda api, at: Call("DELETE", "/orders/" + _order(api, at, **LIMIT)["id"]),
+    "listPositions": lambda api, at: Call("GET", "/positions", {"symbol": "EURUSD"}),
+    "getPosition": lambda api, at: Call("GET", "/positions/" + _order(api, at)["position_id"]),
+    "modifyPosition": lambda api, at: Call(
+        "PATCH", "/positions/" + _order(api, at)["position_id"], body={"sl": 1.05, "tp": None}
+    ),
+    "closePosition": lambda api, at: Call("DELETE", "/positions/" + _order(api, at)["position_id"]),
+    "listDeals": lambda api, at: Call("GET", "/history/deals", {"limit": "5"}),
+    "listEvents": lambda api, at: Call("GET", "/events", {"limit": "5"}),
+    "setSimPrice": lambda api, at: Call(
+        "POST", "/sim/price", body={"symbol": "EURUSD", "bid": 1.0834, "ask": 1.0835}
+    ),
+    "getHealth": lambda api, at: Call("GET", "/healthz"),
+    "getReadiness": lambda api, at: Call("GET", "/readyz"),
+    "getDocs": lambda api, at: Call("GET", "/docs"),
+    "getOpenapiYaml": lambda api, at: Call("GET", "/openapi.yaml"),
+    "getOpenapiJson": lambda api, at: Call("GET", "/openapi.json"),
+}
+
+
+def _own(api: Api, at: dict[str, str]) -> Any:
+    number = len(api.get("/orders", limit=1000)["data"])
+    return _order(api, at, client_order_id=f"own-{number}")
+
+
+def _good(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    return call.send(stage.none if operation.is_open else stage.clients[operation.scope])
+
+
+def _broken(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    if operation.id == "getReadiness":
+        stage.world.not_ready = "accounts are connecting: acc_1"
+        response = call.send(stage.none)
+        stage.world.not_ready = None
+        return response
+    if "X-Account-Id" in operation.names("header"):
+        return call.send(stage.full, headers={"X-Account-Id": stage.ended})
+    accounts, stage.world.gateway.accounts = stage.world.gateway.accounts, {"acc_0": None}  # type: ignore[dict-item]
+    response = call.send(stage.full)
+    stage.world.gateway.accounts = accounts
+    return response
+
+
+def _under_way(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    """A duplicate of a command that its terminal has not answered."""
+    assert isinstance(stage.far, FarConnector)
+    at = {"X-Account-Id": stage.far_account}
+    call = CALLS[operation.id](stage.full, at)
+    key = f"{operation.id}-{len(stage.world.gateway.accounts)}"
+    stage.far.silent = True
+    headers = {**at, "Idempotency-Key": key, "X-Request-Timeout-Ms": "1"}
+    call.send(stage.full, headers=headers)
+    response = call.send(stage.full, headers=headers)
+    stage.far.silent = False
+    return response
+
+
+def _spoil_query(name: str) -> Callable[[Stage, Call, Operation], httpx2.Response]:
+    def spoil(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+        url = call.path + "?" + name + "=1"
+        return call.send(stage.full, path=url, query=None)
+
+    return spoil
+
+
+def _raw(content: bytes, kind: str) -> Callable[[Stage, Call, Operation], httpx2.Response]:
+    def send(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+        headers = {"Content-Type": kind}
+        return stage.full.call(call.method, call.path, content=content, headers=headers)
+
+    return send
+
+
+def _lower_scope(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    below = Scope(Scope[operation.scope.upper()] - 1)
+    return call.send(stage.clients[below.name.lower()])
+
+
+SPOILT: dict[int, Callable[[Stage, Call, Operation], httpx2.Response]] = {
+    200: _good,
+    400: _spoil_query("%ff"),
+    401: lambda stage, call, operation: call.send(stage.none),
+    403: _lower_scope,
+    404: lambda stage, call, operation: call.send(
+        stage.full, headers={"X-Account-Id": "acc_foreign"}
+    ),
+    409: _under_way,
+    413: _raw(b" " * (limits.BODY_BYTES + 1), "application/json"),
+    415: _raw(b"{}", "text/plain"),
+    422: _spoil_query("nonsense"),
+    429: lambda stage, call, operation: call.send(stage.clients["drained"]),
+    503: _broken,
+}
+
+DECLARED = [
+    (operation.id, status)
+    for operation in CONTRACT.operations
+    for status in operation.responses
+    # No key has less than read, so that nobody can be refused a read for want of scope.
+    if (operation.scope, status) != ("read", 403)
+]
+
+
+@pytest.mark.parametrize(("name", "status"), DECLARED)
+def test_every_declared_answer_is_given(
+    name: str, status: int, stage: Stage, contract: Contract
+) -> None:
+    operation = OPERATIONS[name]
+    call = CALLS[name](stage.full, {})
+    before = contract.seen.copy()
+    response = SPOILT[status](stage, call, operation)
+    assert response.status_code == status, response.text
+    judged = [seen for seen in contract.seen - before if seen[:2] == (name, status)]
+    assert judged, "the contract did not judge this answer"
+
+
+@pytest.mark.parametrize("name", [n for n in OPERATIONS if "requestBody" in OPERATIONS[n].body])
+def test_a_body_that_is_no_json_is_400(name: str, stage: Stage) -> None:
+    call = CALLS[name](stage.full, {})
+    response = _raw(b"{", "application/json")(stage, call, OPERATIONS[name])
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_json")
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_closing_and_cancelling_have_a_bucket_of_their_own(name: str, stage: Stage) -> None:
+    operation = OPERATIONS[name]
+    response = _good(stage, CALLS[name](stage.full, {}), operation)
+    bucket = "risk-reducing" if operation.body.get("x-risk-reducing") else "requests"
+    assert response.headers["ratelimit"].startswith(f'"{bucket}";')
+
+
+# --- the judge -------------------------------------------------------------------------------
+
+
+def _judge(contract: Contract, response: httpx2.Response, **changed: Any) -> None:
+    contract.check(
+        httpx2.Response(
+            changed.get("status", response.status_code),
+            headers=changed.get("headers", response.headers),
+            content=msgspec.json.encode(changed.get("body", response.json())),
+            request=changed.get("request", response.request),
+        )
+    )
+
+
+def test_the_judge_refuses_what_the_contract_does_not_say(stage: Stage) -> None:
+    contract = Contract()
+    response = stage.full.call("POST", "/orders", json=order_of())
+    order = response.json()
+    _judge(contract, response)
+    spoilt = (
+        {"body": {**order, "surprise": 1}},
+        {"body": {name: value for name, value in order.items() if name != "sl"}},
+        {"body": {**order, "status": "DONE"}},
+        {"body": {**order, "created_at": "yesterday"}},
+        {"status": 201},
+        {"status": 422},
+        {"headers": {**response.headers, "content-type": "text/plain"}},
+        {"headers": {k: v for k, v in response.headers.items() if k != "x-request-id"}},
+        {"headers": {**response.headers, "x-ratelimit-limit": "-1"}},
+        {"request": httpx2.Request("GET", stage.full.root + "/v1/nowhere")},
+    )
+    for change in spoilt:
+        with pytest.raises(AssertionError):
+            _judge(contract, response, **change)
+
+
+def test_the_judge_refuses_problems_that_the_contract_does_not_declare(stage: Stage) -> None:
+    contract = Contract()
+    response = stage.full.call("GET", "/orders/ord_0")
+    problem = response.json()
+    _judge(contract, response)
+    for change in (
+        {"code": "sim_only"},
+        {"code": "surprise"},
+        {"title": "Not here"},
+        {"retryable": True},
+        {"status": 422},
+        {"instance": "req_other"},
+    ):
+        with pytest.raises(AssertionError):
+            _judge(contract, response, body={**problem, **change})
+
+
+def test_unset_is_how_a_patch_knows_what_was_left_out() -> None:
+    for kind in (requests.OrderPatch, requests.PositionPatch):
+        assert {field.default for field in structs.fields(kind)} == {UNSET}
