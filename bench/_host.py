@@ -87,11 +87,14 @@ def core_of(core: int) -> int:
     return core % (os.cpu_count() or 1)
 
 
-def write(name: str, figures: Mapping[str, object]) -> Path:
-    """Overwrite bench/results/<name>.json with the host and figures, keys in the order given."""
+def write(name: str, machine: Host, figures: Mapping[str, object]) -> Path:
+    """Overwrite bench/results/<name>.json with figures, keys in the order given.
+
+    `machine` is `host()` as it was before the bench loaded it.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    body = msgspec.json.encode({"bench": name, "host": host(), **figures})
+    body = msgspec.json.encode({"bench": name, "host": machine, **figures})
     path.write_bytes(msgspec.json.format(body, indent=2) + b"\n")
     return path
 

@@ -1,6 +1,7 @@
 """Servers under measurement: started pinned to a core, timed, their CPU and memory read, stopped.
 
 A server prints one JSON line on standard output when it is ready; its address stands in `rest`.
+Linux only: cores are pinned by the kernel's affinity, memory is read from /proc.
 """
 
 import contextlib

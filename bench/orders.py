@@ -8,6 +8,7 @@ orders as were answered. Ratios are of server CPU within a round; other figures 
 """
 
 import argparse
+import shlex
 import sqlite3
 import sys
 import tempfile
@@ -19,15 +20,24 @@ from statistics import median
 
 import msgspec
 from _client import Plan, Result, run
-from _host import ROOT, SERVER_CORE, Aim, aims_json, console, core_of, show_aims, table, write
+from _host import (
+    ROOT,
+    SERVER_CORE,
+    Aim,
+    aims_json,
+    console,
+    core_of,
+    host,
+    show_aims,
+    table,
+    write,
+)
 from _process import Memory, ServerProcess
 
 WARM_UP_S = 0.5
 IDLE_S = 5.0
 CONNECTIONS = (1, 16)
-BODIES = tuple(
-    f'{{"symbol":"EURUSD","type":"{side}","volume":0.01}}' for side in ("BUY", "SELL")
-)
+BODIES = tuple(f'{{"symbol":"EURUSD","type":"{side}","volume":0.01}}' for side in ("BUY", "SELL"))
 SERVER = ROOT / ".venv" / "bin" / "fxsocket-server"
 DEMO = (
     "demo", "--json", "--port", "0", "--stream-port", "0", "--bridge-port", "0",
@@ -267,7 +277,7 @@ def main() -> None:
         "--server", default=str(SERVER), help="another command than .venv/bin/fxsocket-server"
     )
     options = parser.parse_args()
-    command = (*options.server.split(), *DEMO)
+    machine, command = host(), (*shlex.split(options.server), *DEMO)
     measured = [measure_round(options.seconds, command) for _ in range(options.rounds)]
     rows, lives = summarise([r for r, _ in measured]), [life for _, life in measured]
     aims = aims_of(rows, lives)
@@ -275,8 +285,13 @@ def main() -> None:
     show_aims(aims)
     path = write(
         "orders",
+        machine,
         {
-            "settings": {"seconds": options.seconds, "rounds": options.rounds},
+            "settings": {
+                "command": " ".join((Path(command[0]).name, *command[1:])),
+                "seconds": options.seconds,
+                "rounds": options.rounds,
+            },
             "rows": rows,
             "lives": lives,
             "aims": aims_json(aims),

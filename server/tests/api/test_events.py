@@ -51,7 +51,8 @@ def test_the_log_is_read_in_pages(api: Api) -> None:
     for _ in range(3):
         api.place(volume=0.01)
     whole = api.get("/events")
-    pages, after = [], "0"
+    pages: list[Any] = []
+    after: str | None = "0"
     while after is not None:
         page = api.get("/events", after=after, limit=5, epoch=whole["epoch"])
         pages.append(page["data"])

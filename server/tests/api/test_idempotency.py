@@ -242,10 +242,12 @@ def test_a_duplicate_waits_for_the_first(
     api = connect(world.add_key(accounts=(far,)))
     terminal = connector(world, far)
     terminal.silent = True
-    with Spy(world.lane(far), "_join") as joined, ThreadPoolExecutor(8) as pool:
+    joined, handed_over = Spy(world.lane(far), "_join"), Spy(terminal, "hand_over")
+    with joined, handed_over, ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(post, api, "key-1") for _ in range(8)]
         joined.wait_for(7)
-        [(command_id, request)] = terminal.taken
+        handed_over.wait_for(1)
+        [(command_id, request)] = world.do(lambda: terminal.taken)
         report = world.do(lambda: terminal.execute(request))
         world.run(world.lane(far).on_report(command_id, report))
         order = executed_once([answer.result(30) for answer in answers])

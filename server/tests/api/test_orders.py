@@ -262,7 +262,9 @@ def test_a_lifetime_is_set_and_taken_away(api: Api) -> None:
     order = api.place(type="BUY_LIMIT", price=1.08)
     dated = patch(api, order, expires_at="2026-01-09T22:00:00+01:00")
     assert dated["expires_at"] == "2026-01-09T21:00:00.000Z"
-    assert patch(api, order, expires_at=None)["expires_at"] is None
+    assert dated["time_in_force"] == "SPECIFIED"
+    lasting = patch(api, order, expires_at=None)
+    assert (lasting["expires_at"], lasting["time_in_force"]) == (None, "GTC")
 
 
 def test_a_stop_limit_order_moves_both_prices(api: Api) -> None:

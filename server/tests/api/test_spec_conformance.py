@@ -273,12 +273,13 @@ def _under_way(stage: Stage, call: Call, operation: Operation) -> httpx2.Respons
     at = {"X-Account-Id": stage.far_account}
     call = CALLS[operation.id](stage.full, at)
     key = f"{operation.id}-{len(stage.world.gateway.accounts)}"
-    stage.far.silent = True
     headers = {**at, "Idempotency-Key": key, "X-Request-Timeout-Ms": "1"}
-    call.send(stage.full, headers=headers)
-    response = call.send(stage.full, headers=headers)
-    stage.far.silent = False
-    return response
+    stage.far.silent = True
+    try:
+        call.send(stage.full, headers=headers)
+        return call.send(stage.full, headers=headers)
+    finally:
+        stage.far.silent = False
 
 
 def _spoil_query(name: str) -> Callable[[Stage, Call, Operation], httpx2.Response]:

@@ -30,6 +30,7 @@ from fxsocket_server.model.enums import (
     OrderType,
     Reason,
     Side,
+    SwapMode,
     TimeInForce,
 )
 from fxsocket_server.model.facts import BalanceFact, DealFact, OrderFact, PositionFact, TradeRequest
@@ -47,7 +48,10 @@ PRICES = {
     "BTCUSD": 6_500_000,
 }
 SYMBOLS = tuple(PRICES)
-SPECS = {name: PROFILE.symbols[name] for name in SYMBOLS}
+SPECS = {
+    name: replace(PROFILE.symbols[name], swap_mode=SwapMode.DISABLED)  # nights have their own test
+    for name in SYMBOLS
+}
 # Thousandths of a lot leave fractions of a cent, so that rounding shows.
 SPECS["EURUSD"] = replace(SPECS["EURUSD"], volume_min=LOT // 1000, volume_step=LOT // 1000)
 PENDING = [kind for kind in OrderType if not kind.is_market and kind is not OrderType.CLOSE_BY]
@@ -236,7 +240,8 @@ class World:
     """Random numbers as inputs; the broker's facts checked against the plain account."""
 
     def __init__(self, currency: str) -> None:
-        self.terms = PROFILE.terms(currency=currency, sessions_apply=False)
+        terms = PROFILE.terms(currency=currency, sessions_apply=False)
+        self.terms = replace(terms, stop_out_level=0)  # stop outs have a test of their own
         self.brokers = [Broker(self.terms, SPECS)]
         self.plain = Plain(currency)
         self.now = NOW

@@ -473,12 +473,6 @@ def test_a_frozen_position_is_neither_closed_nor_changed():
     assert ask(made, **sell).retcode == Retcode.DONE
 
 
-def test_close_by_is_refused():
-    made = broker()
-    comment = "this broker does not close positions by one another; close each of them"
-    refused(made, Retcode.INVALID, comment, Action.CLOSE_BY)
-
-
 # --- SL and TP -------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from fxsocket_server.model.enums import (
     OrderType,
     Reason,
     Side,
+    SwapMode,
     TimeInForce,
 )
 from fxsocket_server.model.facts import BalanceFact, DealFact, OrderFact, PositionFact, TradeRequest
@@ -290,7 +291,7 @@ def test_several_orders_end_on_one_tick_by_ticket():
 
 
 def test_outside_the_session_stops_wait_for_the_first_tick_inside():
-    desk = Desk()
+    desk = Desk(swap_mode=SwapMode.DISABLED)
     desk.open(OrderType.BUY, sl=108_300)
     desk.place(OrderType.SELL_STOP, 108_200)
     friday_night = NOW + 2 * DAY + 10 * HOUR  # 24:00 server time; the session ended at 23:55
@@ -309,7 +310,7 @@ def test_orders_end_outside_the_session_too():
 
 
 def test_round_the_clock_accounts_trade_on_saturday():
-    desk = Desk(sessions_apply=False)
+    desk = Desk(sessions_apply=False, swap_mode=SwapMode.DISABLED)
     desk.open(OrderType.BUY, sl=108_300)
     assert kinds(desk.tick(108_000, at=NOW + 3 * DAY)) == [
         OrderFact.__name__,

@@ -181,7 +181,7 @@ def test_money_swaps_do_not_depend_on_digits(standard):
         ("volume_step = 0.01", "volume_step = 0.000000001", "has more than 8 decimals"),
         ("digits = 5", "digits = 9", "must be a whole number from 0 to 8, is 9"),
         ("digits = 5", 'digits = "5"', "must be a whole number from 0 to 8, is '5'"),
-        ('"FOREX"', '"FUTURE"', "15: groups.fx.calc_mode: must be one of FOREX, FOREX_NO_LEVERAGE"),
+        ('"FOREX"', '"FUTURE"', "15: groups.fx.calc_mode: must be one of FOREX, FUTURES"),
         ('group = "fx"', 'group = "gx"', "22: symbols.EURUSD.ecn.group: no [groups.gx]; known: fx"),
         ('sessions = "day"', 'sessions = "night"', "no [sessions.night]; known: day"),
         ("start_bid = 1.1", "start_bid = 1.100001", "has more than 5 decimals"),
@@ -190,7 +190,7 @@ def test_money_swaps_do_not_depend_on_digits(standard):
         ("stops_level = 3\n", 'order_types = ["BUY", "SEL"]\n', "must be one of BUY, SELL"),
         ("stops_level = 3\n", 'filling_modes = "FOK"\n', "filling_modes: must be a list of names"),
         ("stops_level = 3\n", "spread_floating = 1\n", "spread_floating: must be true or false"),
-        ("stops_level = 3\n", 'execution_mode = "INSTANT"\n', "must be one of MARKET"),
+        ("stops_level = 3\n", 'execution_mode = "NEVER"\n', "must be one of REQUEST"),
         ("stops_level = 3\n", 'swap_triple_day = "midweek"\n', "must be one of sunday"),
     ],
 )

@@ -14,7 +14,7 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.ports import FeedGate
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import AccountKind, MarginMode
+from fxsocket_server.model.enums import AccountKind
 from fxsocket_server.model.money import currency_digits
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.settings import Settings, SettingsError
@@ -61,13 +61,13 @@ def new_account(
         id=account_id,
         user_id=user_id,
         name="Replay" if settings.replay else "Demo",
-        platform="MT5",
+        platform=profile.rules.platform.value,
         kind=kind,
         broker=profile.company,
         server=profile.server,
         login=10_000_000 + seed % 90_000_000,
         mode="DEMO",
-        margin_mode=MarginMode.HEDGING,
+        margin_mode=profile.rules.margin_mode,
         currency=currency,
         money_digits=currency_digits(currency),
         leverage=settings.leverage,

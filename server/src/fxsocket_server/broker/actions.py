@@ -1,4 +1,4 @@
-"""Trade requests by what they ask for, on a hedging account with market execution.
+"""Trade requests by what they ask for, on every kind of account.
 
 An accepted request answers a Report with the facts it caused; a refused one the Refusal of the
 first rule it breaks, and has changed nothing, ticket numbers included.
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from fxsocket_server.broker import pendings, positions
+from fxsocket_server.broker.close_by import close_by
 from fxsocket_server.broker.ledger import Ledger
 from fxsocket_server.broker.stops import Refusal
 from fxsocket_server.model.enums import Action
 from fxsocket_server.model.facts import Report, TradeRequest
-from fxsocket_server.model.retcode import Retcode
 
 
 def perform(ledger: Ledger, request: TradeRequest, time_ms: int) -> Report | Refusal:
@@ -34,16 +34,11 @@ def _without_zeros(request: TradeRequest) -> TradeRequest:
     )
 
 
-def _close_by(_ledger: Ledger, _request: TradeRequest, _time_ms: int) -> Refusal:
-    text = "this broker does not close positions by one another; close each of them"
-    return Refusal(Retcode.INVALID, text)
-
-
 _ACTIONS: dict[Action, Callable[[Ledger, TradeRequest, int], Report | Refusal]] = {
     Action.DEAL: positions.deal,
     Action.PENDING: pendings.place,
     Action.SLTP: positions.sltp,
     Action.MODIFY: pendings.modify,
     Action.REMOVE: pendings.remove,
-    Action.CLOSE_BY: _close_by,
+    Action.CLOSE_BY: close_by,
 }

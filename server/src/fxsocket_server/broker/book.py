@@ -4,32 +4,51 @@ Sums per side are kept as positions come and go, so that margin never looks at s
 floating profit only where each position's profit is rounded on its own.
 """
 
-from fxsocket_server.broker.rates import Route
-from fxsocket_server.broker.state import AccountTerms
+from typing import cast
+
+from fxsocket_server.broker.rates import Box, Route
+from fxsocket_server.broker.state import AccountTerms, Offer
 from fxsocket_server.broker.triggers import NEVER, Triggers
-from fxsocket_server.model import money
+from fxsocket_server.model import conversion, profit
+from fxsocket_server.model.conversion import ONE, Ratio
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import OrderFact, PositionFact, Quote
-from fxsocket_server.model.money import ONE, Leg, Ratio
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import LOT, POWERS
 
-_NO_RATE: Ratio = (0, 1)
+EXTRA = 1_000  # open prices are kept in thousandths of a point
+EXTRA_DIGITS = 3
 
 
 class Exposure:
-    """One side of a symbol: volume and turnover of its positions, volume of its pending orders."""
+    """One side of a symbol: what its positions and its pending orders add up to.
 
-    __slots__ = ("resting", "turnover", "volume")
+    `turnover` is volume times open price in thousandths of a point, `worst` the open price (in
+    points) that loses most, of all positions since the side was last empty.
+    """
+
+    __slots__ = ("count", "resting", "turnover", "volume", "worst")
 
     def __init__(self) -> None:
+        self.count = 0
         self.volume = 0
         self.turnover = 0
         self.resting = 0
+        self.worst = 0
+
+    def add(self, position: PositionFact, sign: int) -> None:
+        """Take a position in (1) or out (-1)."""
+        self.count += sign
+        self.volume += sign * position.volume
+        self.turnover += sign * position.volume * open_milli(position)
+        if sign > 0:
+            pick = max if position.side is Side.BUY else min
+            price = position.open_price + (position.side is Side.BUY) * 2 - 1  # beyond the extra
+            self.worst = price if self.count == 1 else pick(self.worst, price)
 
 
 class Book:
-    """A symbol's quote, positions and pending orders, with the figures made of them."""
+    """A symbol's quote, positions and pending orders, with the profit that they show."""
 
     __slots__ = (
         "_close_converts",
@@ -37,57 +56,78 @@ class Book:
         "_floating",
         "_floating_at",
         "_inexact",
-        "_margin",
-        "_margin_is_steady",
-        "_price_converts",
-        "_terms",
+        "_point_unit",
+        "_rollover_ms",
         "ask",
         "bid",
+        "box",
         "deadline_ms",
         "exposures",
+        "feeds",
+        "margin_cache",
+        "margin_is_steady",
         "margin_route",
+        "offers",
         "orders",
         "positions",
+        "price_converts",
         "profit_digits",
         "profit_route",
         "spec",
         "swaps",
+        "terms",
+        "tick_ratio",
         "time_ms",
         "triggers",
     )
 
     def __init__(self, spec: SymbolSpec, terms: AccountTerms) -> None:
         self.spec = spec
-        self._terms = terms
+        self.terms = terms
         self.bid = self.ask = self.time_ms = 0
+        self.box: Box = (0, 0, 0, 0)
         self.positions: dict[int, PositionFact] = {}
         self.orders: dict[int, OrderFact] = {}
         self.exposures = {Side.BUY: Exposure(), Side.SELL: Exposure()}
+        self.offers: dict[Side, Offer] = {}
         self.swaps = 0
         self.triggers = Triggers()
         in_deposit = spec.currency_profit == terms.currency
-        other_digits = money.currency_digits(spec.currency_profit)
+        other_digits = conversion.currency_digits(spec.currency_profit)
         self.profit_digits = terms.money_digits if in_deposit else other_digits
+        self.tick_ratio = tick_ratio_of(spec)
+        self._point_unit = self._unit()
         self.deadline_ms = NEVER
+        self._rollover_ms = NEVER
         self._deadlines: dict[int, int] = {}
         self._inexact = 0
         self._floating = 0
         self._floating_at: object = None
-        self._margin: int | None = None
+        self.margin_cache: int | None = None
         self.convert_by(Route("", "", None), Route("", "", None))
 
-    def convert_by(self, profit: Route, margin: Route) -> None:
+    def _unit(self) -> Ratio:
+        """What one point of 1e-8 lots is worth in minor units of the profit currency."""
+        spec, money = self.spec, POWERS[self.profit_digits]
+        if spec.calc_mode in profit.TICK_MODES:
+            return self.tick_ratio[0] * money, self.tick_ratio[1] * LOT * POWERS[spec.digits]
+        return spec.contract_size * money, LOT * LOT * POWERS[spec.digits]
+
+    def convert_by(self, profit_route: Route, margin_route: Route) -> None:
         """Take the routes from profit and margin currency to the deposit currency.
 
         A pair that is the rate itself converts profit at the close price and margin at the mean
-        open price, which is what `_close_converts` and `_price_converts` say.
+        open price, which is what `_close_converts` and `price_converts` say.
         """
-        self.profit_route = profit
-        self.margin_route = margin
-        profit_step, margin_step = profit.step_of(self), margin.step_of(self)
+        self.profit_route = profit_route
+        self.margin_route = margin_route
+        profit_step, margin_step = profit_route.step_of(self), margin_route.step_of(self)
         self._close_converts = profit_step is not None and profit_step.backwards
-        self._price_converts = margin_step is not None and not margin_step.backwards
-        self._margin_is_steady = margin.is_identity or self._price_converts
+        self.price_converts = margin_step is not None and not margin_step.backwards
+        self.margin_is_steady = margin_route.is_identity or self.price_converts
+        steps = (*(profit_route.steps or ()), *(margin_route.steps or ()))
+        # In the order of the routes, each once: a set of books would have no order of its own.
+        self.feeds = tuple(dict.fromkeys((self, *(cast(Book, step.symbol) for step in steps))))
 
     # --- quote -------------------------------------------------------------------------------
 
@@ -111,6 +151,10 @@ class Book:
 
     # --- what is open ------------------------------------------------------------------------
 
+    def net(self) -> PositionFact | None:
+        """The one position of a netting account."""
+        return next(iter(self.positions.values()), None)
+
     def add_position(self, position: PositionFact) -> None:
         """Take a position's volume, turnover and swap into the sums."""
         self.positions[position.ticket] = position
@@ -123,21 +167,25 @@ class Book:
             self._count(position, -1)
 
     def _count(self, position: PositionFact, sign: int) -> None:
-        exposure = self.exposures[position.side]
-        exposure.volume += sign * position.volume
-        exposure.turnover += sign * position.volume * position.open_price
+        self.exposures[position.side].add(position, sign)
         self.swaps += sign * position.swap
-        self._margin = None
-        self._inexact += sign * (self._points_value(position.volume)[1] != 0)
+        self.margin_cache = None
+        self._inexact += sign * self._leaves_fractions(position)
         if self._floating_at is not None and self._floating_at == self._prices():
             self._floating += sign * self.position_profit(position)
         else:
             self._floating_at = None
 
+    def _leaves_fractions(self, position: PositionFact) -> bool:
+        """Whether the position's profit may have to be rounded."""
+        per_point, unit = position.volume * self._point_unit[0], self._point_unit[1]
+        return per_point % (unit * EXTRA if position.open_extra else unit) != 0
+
     def add_order(self, order: OrderFact, deadline_ms: int | None) -> None:
         """Let a pending order rest, until its deadline if it has one."""
         self.orders[order.ticket] = order
-        self.exposures[side_of(order.type)].resting += order.volume
+        self.exposures[side_of(order.type)].resting += order.volume - order.filled_volume
+        self.margin_cache = None
         if deadline_ms is not None:
             self._deadlines[order.ticket] = deadline_ms
             self.deadline_ms = min(self.deadline_ms, deadline_ms)
@@ -147,55 +195,80 @@ class Book:
         order = self.orders.pop(ticket, None)
         if order is None:
             return
-        self.exposures[side_of(order.type)].resting -= order.volume
+        self.exposures[side_of(order.type)].resting -= order.volume - order.filled_volume
+        self.margin_cache = None
         if self._deadlines.pop(ticket, None) == self.deadline_ms:
-            self.deadline_ms = min(self._deadlines.values(), default=NEVER)
+            self._refresh_deadline()
 
     def due_orders(self, time_ms: int) -> list[OrderFact]:
         """Pending orders whose deadline has come, by ticket."""
         due = [ticket for ticket, deadline in self._deadlines.items() if deadline <= time_ms]
         return [self.orders[ticket] for ticket in sorted(due)]
 
+    def roll_at(self, rollover_ms: int) -> None:
+        """Be called for the account's next server midnight, too."""
+        self._rollover_ms = rollover_ms
+        self._refresh_deadline()
+
+    def _refresh_deadline(self) -> None:
+        self.deadline_ms = min(self._deadlines.values(), default=NEVER)
+        self.deadline_ms = min(self.deadline_ms, self._rollover_ms)
+
     # --- profit ------------------------------------------------------------------------------
 
     def profit(self, side: Side, volume: int, open_price: int, close_price: int) -> int | None:
         """Profit of a volume in the deposit currency; None without a rate to convert it at."""
+        return self._profit(side, volume, open_price, close_price, self.spec.digits, close_price)
+
+    def profit_of(self, position: PositionFact, volume: int, close_price: int) -> int | None:
+        """The same of part of a position, whose mean price may have fractions of a point."""
+        side, digits = position.side, self.spec.digits
+        if not position.open_extra:
+            return self._profit(side, volume, position.open_price, close_price, digits, close_price)
+        opened, closed = open_milli(position), close_price * EXTRA
+        return self._profit(side, volume, opened, closed, digits + EXTRA_DIGITS, close_price)
+
+    def _profit(
+        self, side: Side, volume: int, opened: int, closed: int, digits: int, close_price: int
+    ) -> int | None:
         spec = self.spec
-        amount = money.profit(
+        amount = profit.profit(
             spec.calc_mode,
             side,
             volume,
             contract_size=spec.contract_size,
-            open_price=open_price,
-            close_price=close_price,
-            digits=spec.digits,
+            open_price=opened,
+            close_price=closed,
+            digits=digits,
             money_digits=self.profit_digits,
+            tick_ratio=self.tick_ratio,
         )
         if self.profit_route.is_identity:
             return amount
         rate = self._profit_rate(side, amount, close_price)
         if rate is None:
             return None
-        return money.converted(amount, rate, self.profit_digits, self._terms.money_digits)
+        return conversion.converted(amount, rate, self.profit_digits, self.terms.money_digits)
 
     def _profit_rate(self, side: Side, amount: int, close_price: int) -> Ratio | None:
+        mode = self.spec.calc_mode
         if self._close_converts:
-            return money.inverse(money.price_ratio(close_price, self.spec.digits))
-        return self.profit_route.rate(money.converts_at_ask(self.spec.calc_mode, side, amount))
+            return conversion.inverse(conversion.price_ratio(close_price, self.spec.digits))
+        if self.terms.is_mt4:
+            return self.profit_route.rate(profit.mt4_converts_at_ask(mode, side))
+        return self.profit_route.rate(profit.converts_at_ask(mode, side, amount))
 
     def position_profit(self, position: PositionFact) -> int:
         """Floating profit at the newest price; 0 while there is no price or rate to tell it by."""
         if not self.bid:
             return 0
-        close_price = self.exit_price(position.side)
-        side, volume = position.side, position.volume
-        return self.profit(side, volume, position.open_price, close_price) or 0
+        return self.profit_of(position, position.volume, self.exit_price(position.side)) or 0
 
     def floating(self) -> int:
         """Floating profit of all positions, with their swaps."""
         if not self.positions or not self.bid:
             return self.swaps
-        if self.profit_route.is_identity and not self._inexact:
+        if self.is_linear:
             return self.swaps + self._linear_profit()
         prices = self._prices()
         if self._floating_at != prices:
@@ -203,57 +276,37 @@ class Book:
             self._floating_at = prices
         return self.swaps + self._floating
 
-    def _linear_profit(self) -> int:
-        """Profits that need no rounding add up, so the sums say it all."""
-        buy, sell = self.exposures[Side.BUY], self.exposures[Side.SELL]
-        points = self.bid * buy.volume - buy.turnover + sell.turnover - self.ask * sell.volume
-        return self._points_value(points)[0]
+    @property
+    def is_linear(self) -> bool:
+        """Whether profits need neither rounding nor conversion, so that they simply add up."""
+        return self.profit_route.is_identity and not self._inexact
 
-    def _points_value(self, points: int) -> tuple[int, int]:
-        """Lots times points in minor units of the profit currency, and what is left over."""
-        spec = self.spec
-        minor_units: int = points * spec.contract_size * POWERS[self.profit_digits]
-        unit: int = LOT * LOT * POWERS[spec.digits]
-        return divmod(minor_units, unit)
+    def _linear_profit(self) -> int:
+        buy, sell = self.exposures[Side.BUY], self.exposures[Side.SELL]
+        held = self.bid * buy.volume - self.ask * sell.volume
+        points = held * EXTRA - buy.turnover + sell.turnover
+        return points * self._point_unit[0] // (self._point_unit[1] * EXTRA)
+
+    def points_worth(self, points: float) -> float:
+        """Volume times points as money in minor units of the profit currency, unrounded."""
+        return points * self._point_unit[0] / self._point_unit[1]
 
     def _prices(self) -> tuple[object, ...]:
         """All that floating profit depends on but the positions."""
         route = self.profit_route
         return self.bid, self.ask, route.rate(at_ask=False), route.rate(at_ask=True)
 
-    # --- margin ------------------------------------------------------------------------------
 
-    def margin(self) -> int:
-        """Margin of all positions."""
-        if self._margin is not None:
-            return self._margin
-        margin = self.margin_with(Side.BUY, 0)
-        self._margin = margin if self._margin_is_steady else None
-        return margin
+def open_milli(position: PositionFact) -> int:
+    """The open price of a position in thousandths of a point."""
+    return position.open_price * EXTRA + position.open_extra
 
-    def margin_with(self, side: Side, volume: int) -> int:
-        """Margin as it were with one more position of this side and volume."""
-        spec, terms = self.spec, self._terms
-        return money.hedged_margin(
-            spec.calc_mode,
-            self._leg(Side.BUY, volume if side is Side.BUY else 0),
-            self._leg(Side.SELL, volume if side is Side.SELL else 0),
-            contract_size=spec.contract_size,
-            margin_hedged=spec.margin_hedged,
-            digits=spec.digits,
-            leverage=terms.leverage,
-            margin_initial=spec.margin_initial,
-            price_converts=self._price_converts,
-            money_digits=terms.money_digits,
-        ).total
 
-    def _leg(self, side: Side, volume: int) -> Leg:
-        exposure = self.exposures[side]
-        rate = ONE
-        if not self._margin_is_steady:
-            rate = self.margin_route.rate(at_ask=side is Side.BUY) or _NO_RATE
-        turnover = exposure.turnover + volume * self.entry_price(side)
-        return Leg(exposure.volume + volume, turnover, self.spec.margin_rate, rate)
+def tick_ratio_of(spec: SymbolSpec) -> Ratio:
+    """Money per unit of price that the symbol's tick value says; ONE when it says none."""
+    if not spec.tick_value:
+        return (spec.contract_size, LOT) if spec.calc_mode in profit.TICK_MODES else ONE
+    return profit.tick_ratio(spec.tick_value, spec.tick_size, spec.digits)
 
 
 def side_of(order_type: OrderType) -> Side:

@@ -7,9 +7,20 @@ prices may stand is told by `stops`.
 from msgspec.structs import replace
 
 from fxsocket_server.broker.book import Book, side_of
+from fxsocket_server.broker.guard import free_margin_floor
 from fxsocket_server.broker.ledger import Ledger, day_end_ms
+from fxsocket_server.broker.margins import NewOrder, order_rate
+from fxsocket_server.broker.state import AccountTerms
 from fxsocket_server.broker.stops import Refusal
-from fxsocket_server.model.enums import Filling, OrderType, Side, TimeInForce, TradeMode
+from fxsocket_server.model.enums import (
+    ExecutionMode,
+    Filling,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+    TradeMode,
+)
 from fxsocket_server.model.facts import OrderFact, PositionFact, TradeRequest
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.server_time import DAY_MS, date_of
@@ -43,6 +54,13 @@ def unknown_symbol(symbol: str) -> Refusal:
     return Refusal(Retcode.INVALID, f"symbol {symbol!r} is not among the account's symbols")
 
 
+def trading_refusal(terms: AccountTerms) -> Refusal | None:
+    """An account on which trading is off."""
+    if terms.trade_allowed:
+        return None
+    return Refusal(Retcode.TRADE_DISABLED, "trading is disabled on this account")
+
+
 def type_refusal(spec: SymbolSpec, order_type: OrderType, pending: bool) -> Refusal | None:
     """A market action takes BUY and SELL, a pending action the six pending types."""
     if (order_type in _PENDING) != pending or order_type is OrderType.CLOSE_BY:
@@ -65,8 +83,12 @@ def expiration_refusal(ledger: Ledger, request: TradeRequest, time_ms: int) -> R
     end_ms = request.expires_ms
     if name is TimeInForce.SPECIFIED_DAY:
         end_ms = day_end_ms(end_ms, ledger.terms.zone)
-    if end_ms > time_ms:
+    if end_ms > time_ms + ledger.terms.expiration_min_ms:
         return None
+    if end_ms > time_ms:
+        minutes = ledger.terms.expiration_min_ms // 60_000
+        text = f"the expiration is too near; orders live at least {minutes} minutes"
+        return Refusal(Retcode.INVALID_EXPIRATION, text)
     now = server_text(ledger.terms.zone.to_server_ms(time_ms))
     return Refusal(
         Retcode.INVALID_EXPIRATION, f"the expiration has passed; it is {now} server time"
@@ -121,14 +143,38 @@ def trade_mode_refusal(spec: SymbolSpec, side: Side) -> Refusal | None:
 
 def session_refusal(ledger: Ledger, spec: SymbolSpec, time_ms: int) -> Refusal | None:
     """Outside the trade sessions nothing is traded or changed."""
-    if not ledger.terms.sessions_apply:
+    terms = ledger.terms
+    if market_open(terms, spec, time_ms):
         return None
-    server_ms = ledger.terms.zone.to_server_ms(time_ms)
-    if is_open(spec.trade_sessions, server_ms):
-        return None
+    server_ms = terms.zone.to_server_ms(time_ms)
+    if server_ms // DAY_MS in spec.holidays:
+        text = f"the market of {spec.symbol} is closed: {server_text(server_ms)[:10]} is a holiday"
+        return Refusal(Retcode.MARKET_CLOSED, text)
     opens = next_open(spec.trade_sessions, server_ms)
     when = f"; it opens at {server_text(opens)} server time" if opens is not None else ""
     return Refusal(Retcode.MARKET_CLOSED, f"the market of {spec.symbol} is closed{when}")
+
+
+def market_open(terms: AccountTerms, spec: SymbolSpec, time_ms: int) -> bool:
+    """Whether a symbol may be traded at a moment; always, unless the account keeps sessions."""
+    if not terms.sessions_apply:
+        return True
+    server_ms = terms.zone.to_server_ms(time_ms)
+    is_holiday = bool(spec.holidays) and server_ms // DAY_MS in spec.holidays
+    return not is_holiday and is_open(spec.trade_sessions, server_ms)
+
+
+def lifetime_refusal(ledger: Ledger, spec: SymbolSpec, time_ms: int) -> Refusal | None:
+    """Before its first day and after its last a symbol takes nothing that opens."""
+    if spec.start_ms is not None and time_ms < spec.start_ms:
+        when = server_text(ledger.terms.zone.to_server_ms(spec.start_ms))
+        text = f"{spec.symbol} trades from {when} server time on"
+    elif spec.expiration_ms is not None and time_ms >= spec.expiration_ms:
+        when = server_text(ledger.terms.zone.to_server_ms(spec.expiration_ms))
+        text = f"{spec.symbol} expired at {when} server time"
+    else:
+        return None
+    return Refusal(Retcode.MARKET_CLOSED, text)
 
 
 def price_off_refusal(book: Book) -> Refusal | None:
@@ -137,21 +183,33 @@ def price_off_refusal(book: Book) -> Refusal | None:
     return Refusal(Retcode.PRICE_OFF, fault) if fault is not None else None
 
 
-def filling_refusal(spec: SymbolSpec, order_type: OrderType, filling: Filling) -> Refusal | None:
-    """Market orders fill by the symbol's flags; a pending order may always be RETURN."""
-    if filling is Filling.RETURN:
-        allowed = not order_type.is_market
-    elif filling is Filling.BOC:
-        allowed = order_type in _LIMIT_ENTRIES and filling in spec.filling_modes
-    else:
-        allowed = filling in spec.filling_modes
-    if allowed:
+def filling_refusal(
+    spec: SymbolSpec, order_type: OrderType, filling: Filling, *, is_mt4: bool = False
+) -> Refusal | None:
+    """Which filling an order may ask for; RETURN is always right for a pending one.
+
+    FOK and IOC go by the symbol's flags, but INSTANT and REQUEST take them whatever the flags; a
+    market order under MARKET execution may not be RETURN. MT4 knows no filling.
+    """
+    if is_mt4 or filling in _fillings(spec, order_type):
         return None
     choices = [mode for mode in spec.filling_modes if mode is not Filling.BOC]
     if not order_type.is_market:
         choices = [Filling.RETURN]
     text = f"filling {filling} does not fit a {order_type} of {spec.symbol}; send "
     return Refusal(Retcode.INVALID_FILL, text + " or ".join(choices))
+
+
+def _fillings(spec: SymbolSpec, order_type: OrderType) -> set[Filling]:
+    mode = spec.execution_mode
+    allowed = set(spec.filling_modes) - {Filling.BOC, Filling.RETURN}
+    if mode in (ExecutionMode.REQUEST, ExecutionMode.INSTANT):
+        allowed |= {Filling.FOK, Filling.IOC}
+    elif order_type in _LIMIT_ENTRIES and Filling.BOC in spec.filling_modes:
+        allowed.add(Filling.BOC)
+    if mode is not ExecutionMode.MARKET or not order_type.is_market:
+        allowed.add(Filling.RETURN)
+    return allowed
 
 
 # --- volume and price ------------------------------------------------------------------------
@@ -241,17 +299,76 @@ def book_volume_refusal(book: Book, order_type: OrderType, volume: int) -> Refus
     return volume_limit_refusal(limit, side, exposure.volume, exposure.resting, volume)
 
 
-def margin_refusal(ledger: Ledger, book: Book, side: Side, volume: int) -> Refusal | None:
-    """Free margin must cover one more position, unless it does not raise the margin."""
-    gap = ledger.margin_gap(book, side, volume)
-    if gap is None:
+def position_count_refusal(ledger: Ledger) -> Refusal | None:
+    """Only so many positions; on a hedging account pending orders count as well."""
+    limit = ledger.terms.limit_positions
+    used = len(ledger.positions) + (len(ledger.orders) if ledger.terms.hedges else 0)
+    if not limit or used < limit:
+        return None
+    text = f"{used} of {limit} positions are open, the most this account allows; close one first"
+    return Refusal(Retcode.LIMIT_POSITIONS, text)
+
+
+def hedge_refusal(ledger: Ledger, book: Book, side: Side) -> Refusal | None:
+    """Where hedging is prohibited, no entry against an open position of the symbol."""
+    if not ledger.terms.hedge_prohibited or not ledger.terms.hedges:
+        return None
+    if not book.exposures[side.opposite].volume:
+        return None
+    text = f"hedging is prohibited: close the {side.opposite} positions of {book.spec.symbol}"
+    return Refusal(Retcode.HEDGE_PROHIBITED, text)
+
+
+def fifo_refusal(ledger: Ledger, book: Book, position: PositionFact, volume: int) -> Refusal | None:
+    """By FIFO the oldest position of a symbol is closed first, and whole."""
+    if not ledger.terms.fifo_close or not ledger.terms.hedges:
+        return None
+    oldest = min(book.positions)
+    if position.ticket != oldest:
+        text = f"by the FIFO rule position {oldest} of {book.spec.symbol} is to be closed first"
+        return Refusal(Retcode.FIFO_CLOSE, text)
+    if volume != position.volume:
+        text = f"by the FIFO rule all {lots_text(position.volume)} lots are to be closed at once"
+        return Refusal(Retcode.FIFO_CLOSE, text)
+    return None
+
+
+def close_exists_refusal(ledger: Ledger, position: PositionFact) -> Refusal | None:
+    """One closing order per position at a time."""
+    ticket = ledger.closing.get(position.ticket)
+    if ticket is None:
+        return None
+    text = f"order {ticket} is closing position {position.ticket} already"
+    return Refusal(Retcode.CLOSE_ORDER_EXIST, text)
+
+
+def partly_filled_refusal(order: OrderFact) -> Refusal | None:
+    """An order that has begun to fill is no longer what was placed, and cannot be modified."""
+    if order.status is not OrderStatus.PARTIALLY_FILLED:
+        return None
+    text = f"order {order.ticket} has been filled in part; it can only be removed"
+    return Refusal(Retcode.ORDER_CHANGED, text)
+
+
+def margin_refusal(ledger: Ledger, book: Book, order: NewOrder) -> Refusal | None:
+    """Free margin must cover one more order, unless it does not raise the margin.
+
+    A type whose margin rate is 0 is not checked.
+    """
+    if not order_rate(book, order.type):
+        return None
+    needed = ledger.margin_needed(book, order)
+    if needed <= 0 or free_margin_floor(ledger) >= needed + 1:
+        return None
+    free = ledger.figures().free_margin
+    if needed <= free:
         return None
     terms = ledger.terms
-    needed, free = (text_of(amount, terms.money_digits) for amount in gap)
+    need, have = (text_of(amount, terms.money_digits) for amount in (needed, free))
     return Refusal(
         Retcode.NO_MONEY,
-        f"{lots_text(volume)} lots of {book.spec.symbol} need {needed} {terms.currency} of margin, "
-        f"free margin is {free}; trade less or deposit",
+        f"{lots_text(order.volume)} lots of {book.spec.symbol} need {need} {terms.currency} of "
+        f"margin, free margin is {have}; trade less or deposit",
     )
 
 

@@ -14,15 +14,26 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from fxsocket_server.broker import checks, deals
+from fxsocket_server.broker import checks, commissions, deals
 from fxsocket_server.broker.actions import perform
 from fxsocket_server.broker.book import Book, side_of
-from fxsocket_server.broker.ledger import LIMIT_OF, Ledger
-from fxsocket_server.broker.state import AccountTerms, BrokerState
+from fxsocket_server.broker.guard import Guard
+from fxsocket_server.broker.ledger import (
+    LIMIT_OF,
+    ORDER_KEY,
+    RESTING,
+    Ledger,
+    day_end_ms,
+    deadline_of,
+)
+from fxsocket_server.broker.margins import NewOrder
+from fxsocket_server.broker.rollover import roll_over
+from fxsocket_server.broker.state import AccountTerms, BrokerState, PeriodDeal
+from fxsocket_server.broker.stop_out import liquidate
 from fxsocket_server.broker.stops import Refusal
 from fxsocket_server.broker.triggers import ASK_RISES, BID_FALLS, Hit
 from fxsocket_server.model.account import AccountFigures
-from fxsocket_server.model.enums import Filling, OrderStatus, Reason
+from fxsocket_server.model.enums import DealType, Filling, OrderStatus, OrderType, Reason
 from fxsocket_server.model.facts import (
     Fact,
     OrderFact,
@@ -34,6 +45,7 @@ from fxsocket_server.model.facts import (
 )
 from fxsocket_server.model.money import Ratio, tick_value
 from fxsocket_server.model.retcode import Retcode
+from fxsocket_server.model.stop_out import is_below
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import text_of
 
@@ -41,7 +53,7 @@ _SL, _TP, _PENDING = range(3)  # the order in which one tick's hits are worked o
 
 
 class Broker:
-    """One MT5 hedging account with market execution at a simulated broker."""
+    """One account at a simulated broker."""
 
     def __init__(
         self,
@@ -55,6 +67,8 @@ class Broker:
         """
         self._ledger = Ledger(terms, specs, state or BrokerState())
         self._books = self._ledger.books
+        self._ledger.blocked = commissions.blocked(self._ledger)
+        self._guard = Guard(self._ledger)
 
     @classmethod
     def restore(
@@ -77,8 +91,18 @@ class Broker:
         orders: Iterable[OrderFact],
         positions: Iterable[PositionFact],
         time_ms: int,
+        rollover_ms: int = 0,
+        day_deals: tuple[PeriodDeal, ...] = (),
+        month_deals: tuple[PeriodDeal, ...] = (),
     ) -> "Broker":
-        """The broker whose last facts these are; done orders and closed positions may be among."""
+        """The broker whose last facts these are; done orders and closed positions may be among.
+
+        `rollover_ms` is the next midnight as it was known before, with the deals whose commission
+        is taken later. Whatever happened to an open position since then is newer.
+        """
+        held = tuple(position for position in positions if position.volume)
+        newest = max((position.time_ms for position in held), default=0 if rollover_ms else time_ms)
+        next_ms = day_end_ms(newest, terms.zone)
         state = BrokerState(
             time_ms=time_ms,
             balance=balance,
@@ -86,8 +110,11 @@ class Broker:
             next_ticket=next_ticket,
             next_deal_ticket=next_deal_ticket,
             quotes=tuple(quotes),
-            orders=tuple(order for order in orders if order.status is OrderStatus.PLACED),
-            positions=tuple(position for position in positions if position.volume),
+            orders=tuple(order for order in orders if order.status in RESTING),
+            positions=held,
+            rollover_ms=max(next_ms, rollover_ms),
+            day_deals=day_deals if next_ms <= rollover_ms else (),
+            month_deals=month_deals,
         )
         return cls(terms, specs, state)
 
@@ -96,25 +123,24 @@ class Broker:
     def on_tick(self, symbol: str, time_ms: int, bid: int, ask: int) -> tuple[Fact, ...]:
         """Take a price and work off what it sets in motion; KeyError on an unknown symbol.
 
-        Expired orders go first, then SL, TP and pending orders, each by ticket. What they open or
-        change is tested from the next tick on.
+        The end of the server's day and expired orders go first, then SL, TP and pending orders,
+        each by ticket, then the margin level. What they open or change is tested from the next tick
+        on.
         """
         book = self._books[symbol]
+        if time_ms >= book.deadline_ms or not book.bid:
+            return self._begin_tick(book, time_ms, bid, ask)
         book.bid = bid
         book.ask = ask
         book.time_ms = time_ms
         levels = book.triggers
-        if (
-            levels.bid_low < bid < levels.bid_high
-            and levels.ask_low < ask < levels.ask_high
-            and time_ms < book.deadline_ms
-        ):
+        if levels.bid_low < bid < levels.bid_high and levels.ask_low < ask < levels.ask_high:
             return ()
-        return self._work_off(book, time_ms)
+        return tuple(self._work_off(book, time_ms))
 
     def request(self, request: TradeRequest, time_ms: int) -> Report:
         """Answer a trade request at the newest prices; a refusal has no facts."""
-        self._ledger.input_ms = time_ms
+        self._ledger.begin(time_ms)
         result = perform(self._ledger, request, time_ms)
         if isinstance(result, Refusal):
             return Report(retcode=result.retcode, facts=(), time_ms=time_ms, comment=result.comment)
@@ -122,14 +148,35 @@ class Broker:
 
     def deposit(self, amount: int, time_ms: int, comment: str = "") -> tuple[Fact, ...]:
         """Pay money in, or out when negative."""
-        self._ledger.input_ms = time_ms
-        return deals.deposit(self._ledger, amount, time_ms, comment)
+        self._ledger.begin(time_ms)
+        return deals.money_deal(self._ledger, DealType.BALANCE, amount, time_ms, comment)
+
+    def credit(self, amount: int, time_ms: int, comment: str = "") -> tuple[Fact, ...]:
+        """Give credit, or take it back when negative."""
+        self._ledger.begin(time_ms)
+        return deals.money_deal(self._ledger, DealType.CREDIT, amount, time_ms, comment)
 
     # --- reads -------------------------------------------------------------------------------
 
     def account_figures(self) -> AccountFigures:
         """Balance, equity and margin at the newest prices."""
         return self._ledger.figures()
+
+    @property
+    def margin_call(self) -> bool:
+        """Whether the margin level is below the margin call level: a flag, no more."""
+        terms, figures = self._ledger.terms, self._ledger.figures()
+        level, mode = terms.margin_call_level, terms.stop_out_mode
+        return is_below(level, figures.equity, figures.margin, mode)
+
+    @property
+    def rollover_ms(self) -> int:
+        """The server midnight that ends the day at hand; 0 before the first input."""
+        return self._ledger.rollover_ms
+
+    def market_open(self, symbol: str, time_ms: int) -> bool:
+        """Whether a symbol may be traded at a moment."""
+        return checks.market_open(self._ledger.terms, self._books[symbol].spec, time_ms)
 
     def position_profit(self, ticket: int) -> int:
         """Floating profit of an open position without its swap; KeyError if it is not open."""
@@ -170,15 +217,27 @@ class Broker:
 
     # --- one tick ----------------------------------------------------------------------------
 
-    def _work_off(self, book: Book, time_ms: int) -> tuple[Fact, ...]:
+    def _begin_tick(self, book: Book, time_ms: int, bid: int, ask: int) -> tuple[Fact, ...]:
+        """A tick that ends something by its time: the day before it, or orders."""
         facts: list[Fact] = []
+        self._ledger.begin(max(self._ledger.input_ms, time_ms))
+        if time_ms >= self._ledger.rollover_ms:
+            facts += roll_over(self._ledger, time_ms)
+        book.bid, book.ask, book.time_ms = bid, ask, time_ms
         if time_ms >= book.deadline_ms:
             facts += self._expire(book, time_ms)
+        return tuple(facts + self._work_off(book, time_ms))
+
+    def _work_off(self, book: Book, time_ms: int) -> list[Fact]:
+        facts: list[Fact] = []
         # What cannot run now stays where it waits and is tried at the next tick.
         if book.fault() is None and not checks.session_refusal(self._ledger, book.spec, time_ms):
             for rank, ticket in sorted(map(self._ranked, book.triggers.hits(book.bid, book.ask))):
                 facts += self._fire(book, rank, ticket, time_ms)
-        return tuple(facts)
+        if self._guard.touched(book) and self._guard.is_breached():
+            facts += liquidate(self._ledger, self._guard, time_ms)
+            self._guard.mark(book)
+        return facts
 
     def _expire(self, book: Book, time_ms: int) -> list[OrderFact]:
         expired = [
@@ -191,8 +250,8 @@ class Broker:
 
     def _ranked(self, hit: Hit) -> tuple[int, int]:
         edge, ticket = hit
-        if ticket not in self._ledger.positions:
-            return _PENDING, ticket
+        if ticket & ORDER_KEY:
+            return _PENDING, ticket ^ ORDER_KEY
         return (_SL if edge in (BID_FALLS, ASK_RISES) else _TP), ticket
 
     def _fire(self, book: Book, rank: int, ticket: int, time_ms: int) -> tuple[Fact, ...]:
@@ -219,21 +278,57 @@ class Broker:
             filling=Filling.FOK,
             time_ms=time_ms,
         )
-        return deals.leave_market(self._ledger, book, order, position, time_ms)
+        return deals.fill(self._ledger, book, order, time_ms)
 
     def _fire_order(self, book: Book, order: OrderFact, time_ms: int) -> tuple[Fact, ...]:
+        ledger, side = self._ledger, side_of(order.type)
         if order.stop_limit is not None:
             return (self._activate(order, time_ms),)
-        if checks.margin_refusal(self._ledger, book, side_of(order.type), order.volume):
-            rejected = replace(
-                order,
-                status=OrderStatus.REJECTED,
-                retcode=Retcode.REJECT_CANCEL,
-                time_ms=time_ms,
-            )
-            self._ledger.enter_order(rejected)
-            return (rejected,)
-        return deals.enter_market(self._ledger, book, order, time_ms)
+        if self._closes_nothing(order):
+            return (self._ended(order, OrderStatus.CANCELED, None, time_ms),)
+        left = order.volume - order.filled_volume
+        new = NewOrder(OrderType(side.value), left, book.entry_price(side))
+        held = book.net()
+        takes = not ledger.terms.hedges and held is not None and held.side is not side
+        opens = order.position_ticket is None and not (takes and held and left <= held.volume)
+        if opens and (refusal := self._trigger_refusal(book, order, new)):
+            return self._unfired(order, refusal, time_ms)
+        if order.filling is Filling.FOK and 0 < book.spec.depth < left:
+            return (self._ended(order, OrderStatus.CANCELED, Retcode.CANCEL, time_ms),)
+        return deals.fill(ledger, book, order, time_ms)
+
+    def _trigger_refusal(self, book: Book, order: OrderFact, new: NewOrder) -> Refusal | None:
+        """What is checked again when a pending order fires; its own margin is freed by it."""
+        ledger, side = self._ledger, side_of(order.type)
+        refusal = checks.trade_mode_refusal(book.spec, side) or checks.hedge_refusal(
+            ledger, book, side
+        )
+        if refusal is None:
+            book.drop_order(order.ticket)
+            refusal = checks.margin_refusal(ledger, book, new)
+            book.add_order(order, deadline_of(order, ledger.terms.zone))
+        return refusal
+
+    def _unfired(self, order: OrderFact, refusal: Refusal, time_ms: int) -> tuple[Fact, ...]:
+        if not self._ledger.terms.is_mt4:
+            return (self._ended(order, OrderStatus.REJECTED, Retcode.REJECT_CANCEL, time_ms),)
+        if refusal.retcode is Retcode.NO_MONEY:
+            order = replace(order, comment="deleted [no money]")
+        return (self._ended(order, OrderStatus.CANCELED, Retcode.REJECT_CANCEL, time_ms),)
+
+    def _closes_nothing(self, order: OrderFact) -> bool:
+        """Whether this is the rest of an order that was closing a position, which is gone."""
+        ticket = order.position_ticket
+        if ticket in (None, order.ticket) or not order.type.is_market:
+            return False
+        return ticket not in self._ledger.positions and self._ledger.terms.hedges
+
+    def _ended(
+        self, order: OrderFact, status: OrderStatus, retcode: int | None, time_ms: int
+    ) -> OrderFact:
+        done = replace(order, status=status, retcode=retcode, time_ms=time_ms)
+        self._ledger.enter_order(done)
+        return done
 
     def _activate(self, order: OrderFact, time_ms: int) -> OrderFact:
         """A stop-limit order whose price was reached rests on as a limit order."""

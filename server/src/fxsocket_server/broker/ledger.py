@@ -5,23 +5,28 @@ made them.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
+from fxsocket_server.broker import margins
 from fxsocket_server.broker.book import Book
+from fxsocket_server.broker.margins import NewOrder
 from fxsocket_server.broker.rates import find_route
 from fxsocket_server.broker.state import AccountTerms, BrokerState
 from fxsocket_server.broker.stops import is_stop
 from fxsocket_server.broker.triggers import Levels
-from fxsocket_server.model import money
-from fxsocket_server.model.account import AccountFigures
+from fxsocket_server.model.account import AccountFigures, account_figures
 from fxsocket_server.model.enums import OrderStatus, OrderType, Side, TimeInForce
-from fxsocket_server.model.facts import BalanceFact, OrderFact, PositionFact
+from fxsocket_server.model.facts import BalanceFact, OrderFact, PositionFact, TradeRequest
 from fxsocket_server.model.server_time import DAY_MS, ServerZone
 from fxsocket_server.model.symbol import SymbolSpec
 
 DONE_ORDERS = 1_000  # finished orders that a lookup still finds
+
+# Among the triggers an order has this bit: a partly filled one shares its position's ticket.
+ORDER_KEY = 1 << 39
+RESTING = frozenset((OrderStatus.PLACED, OrderStatus.PARTIALLY_FILLED))
 
 # What a stop-limit order becomes when the market reaches its price.
 LIMIT_OF = {
@@ -44,6 +49,12 @@ class Ledger:
         self.positions: dict[int, PositionFact] = {}
         self.orders: dict[int, OrderFact] = {}
         self.done: deque[OrderFact] = deque(maxlen=DONE_ORDERS)
+        self.closing: dict[int, int] = {}  # position -> the order that is closing it
+        self.day_deals = list(state.day_deals)
+        self.month_deals = list(state.month_deals)
+        self.blocked = 0
+        self.rollover_ms = 0
+        self.on_change: Callable[[Book | None], None] = _nobody
         self._next_ticket = state.next_ticket
         self._next_deal_ticket = state.next_deal_ticket
         self._load(state)
@@ -58,6 +69,10 @@ class Ledger:
         for order in state.orders:
             self._check_symbol(order)
             self.enter_order(_activated(order))
+        for offer in state.offers:
+            if book := self.books.get(offer.symbol):
+                book.offers[offer.side] = offer
+        self.roll_at(state.rollover_ms)
 
     def _check_symbol(self, fact: PositionFact | OrderFact) -> None:
         book = self.books.get(fact.symbol)
@@ -86,7 +101,25 @@ class Ledger:
             quotes=tuple(quote for quote in quotes if quote is not None),
             orders=tuple(order for _, order in sorted(self.orders.items())),
             positions=tuple(position for _, position in sorted(self.positions.items())),
+            rollover_ms=self.rollover_ms,
+            offers=tuple(offer for book in self.books.values() for offer in book.offers.values()),
+            day_deals=tuple(self.day_deals),
+            month_deals=tuple(self.month_deals),
         )
+
+    # --- time --------------------------------------------------------------------------------
+
+    def begin(self, time_ms: int) -> None:
+        """Take an input's time; the first one says when the first day ends."""
+        self.input_ms = time_ms
+        if not self.rollover_ms:
+            self.roll_at(day_end_ms(time_ms, self.terms.zone))
+
+    def roll_at(self, rollover_ms: int) -> None:
+        """Let the first tick at or after this server midnight end the day; 0: none yet."""
+        self.rollover_ms = rollover_ms
+        for book in self.books.values():
+            book.roll_at(rollover_ms)
 
     # --- ticket numbers ----------------------------------------------------------------------
 
@@ -113,48 +146,73 @@ class Ledger:
         else:
             del self.positions[position.ticket]
             book.triggers.forget(position.ticket)
+        self.on_change(book)
 
     def enter_order(self, order: OrderFact) -> None:
         """Let a placed order rest, or put a finished one among the done."""
         book = self.books[order.symbol]
         book.drop_order(order.ticket)
-        if order.status is OrderStatus.PLACED:
+        if order.status in RESTING:
             self.orders[order.ticket] = order
             book.add_order(order, deadline_of(order, self.terms.zone))
-            book.triggers.watch(order.ticket, _order_levels(order))
-        else:
-            self.done.append(order)
-            if self.orders.pop(order.ticket, None) is not None:
-                book.triggers.forget(order.ticket)
+            book.triggers.watch(order.ticket | ORDER_KEY, _order_levels(order))
+            if order.type.is_market and order.position_ticket in self.positions:
+                self.closing[order.position_ticket or 0] = order.ticket
+            self.on_change(book)
+            return
+        self.done.append(order)
+        if self.orders.pop(order.ticket, None) is not None:
+            book.triggers.forget(order.ticket | ORDER_KEY)
+            self.closing.pop(order.position_ticket or 0, None)
+            self.on_change(book)
 
-    def book_money(self, amount: int) -> tuple[BalanceFact, ...]:
-        """Add to the balance; the fact of it, or none when nothing changes."""
-        if not amount:
+    def book_money(self, amount: int, credit: int = 0) -> tuple[BalanceFact, ...]:
+        """Add to balance and credit; the fact of it, or none when nothing changes."""
+        if not amount and not credit:
             return ()
         self.balance += amount
+        self.credit += credit
+        self.on_change(None)
         return (BalanceFact(balance=self.balance, credit=self.credit),)
+
+    def position(self, request: TradeRequest) -> PositionFact | None:
+        """The open position that a request names.
+
+        A netted position that was turned round goes by its newest order's ticket, too.
+        """
+        ticket = request.position_ticket or 0
+        position = self.positions.get(ticket)
+        if position is None and not self.terms.hedges:
+            held = filter(None, (book.net() for book in self.books.values()))
+            return next((fact for fact in held if fact.order_ticket == ticket), None)
+        return position
 
     # --- figures -----------------------------------------------------------------------------
 
     def figures(self) -> AccountFigures:
         """The account's money at the newest prices."""
-        floating = margin = 0
-        for book in self.books.values():
-            if book.positions:
-                floating += book.floating()
-                margin += book.margin()
-        return money.account_figures(self.balance, self.credit, floating, margin)
+        floating = sum(book.floating() for book in self.books.values() if book.positions)
+        return account_figures(
+            self.balance,
+            self.credit,
+            floating,
+            self.margin(),
+            mode=self.terms.free_margin_mode,
+            blocked=self.blocked,
+        )
 
-    def margin_gap(self, book: Book, side: Side, volume: int) -> tuple[int, int] | None:
-        """Margin that one more position needs and free margin there is, if that is too little.
+    def margin(self) -> int:
+        """Margin of all positions and pending orders."""
+        books = self.books.values()
+        return sum(margins.margin(book) for book in books if book.positions or book.orders)
 
-        A position that does not raise the account's margin is always affordable.
-        """
-        needed = book.margin_with(side, volume) - book.margin()
-        if needed <= 0:
-            return None
-        free = self.figures().free_margin
-        return (needed, free) if needed > free else None
+    def margin_needed(self, book: Book, order: NewOrder) -> int:
+        """By how much one more order raises the account's margin."""
+        return margins.margin_with(book, order) - margins.margin(book)
+
+
+def _nobody(_book: Book | None) -> None:
+    pass
 
 
 def _books(terms: AccountTerms, specs: Mapping[str, SymbolSpec]) -> dict[str, Book]:
@@ -182,6 +240,8 @@ def _stop_levels(position: PositionFact) -> Levels:
 
 
 def _order_levels(order: OrderFact) -> Levels:
+    if order.type.is_market:  # the rest of a partly filled one takes what every tick offers
+        return (None, None, None, 0) if order.type.is_buy else (None, 0, None, None)
     price, rises = order.price, is_stop(order.type) == order.type.is_buy
     if order.type.is_buy:
         return (None, None, None, price) if rises else (None, None, price, None)

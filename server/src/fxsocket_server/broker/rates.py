@@ -5,8 +5,11 @@ from typing import Protocol
 
 from fxsocket_server.model.money import FOREX_MODES, ONE, Ratio, inverse, price_ratio, product
 from fxsocket_server.model.symbol import SymbolSpec
+from fxsocket_server.model.units import POWERS
 
 _VIA = "USD"
+
+Box = tuple[int, int, int, int]  # the lowest and highest Bid and Ask that are reckoned with
 
 
 class Quoted(Protocol):
@@ -15,6 +18,7 @@ class Quoted(Protocol):
     spec: SymbolSpec
     bid: int
     ask: int
+    box: "Box"
 
 
 class Step:
@@ -25,6 +29,14 @@ class Step:
     def __init__(self, symbol: Quoted, backwards: bool) -> None:
         self.symbol = symbol
         self.backwards = backwards
+
+    def span(self) -> tuple[float, float]:
+        """The lowest and highest rate within the symbol's box."""
+        bid_low, _, _, ask_high = self.symbol.box
+        unit = POWERS[self.symbol.spec.digits]
+        if self.backwards:
+            return unit / ask_high, unit / max(bid_low, 1)
+        return bid_low / unit, ask_high / unit
 
     def rate(self, at_ask: bool) -> Ratio:
         """The rate's Ask or Bid; read backwards, its Ask is one over the symbol's Bid."""
@@ -65,6 +77,14 @@ class Route:
                 return None
             rate = product(rate, step.rate(at_ask))
         return rate
+
+    def span(self) -> tuple[float, float]:
+        """The lowest and highest rate within the boxes of its symbols; it must have no fault."""
+        low = high = 1.0
+        for step in self.steps or ():
+            lowest, highest = step.span()
+            low, high = low * lowest, high * highest
+        return low, high
 
     def step_of(self, symbol: Quoted) -> Step | None:
         """The only step, when a symbol itself is the rate."""

@@ -8,12 +8,15 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
+from fxsocket_server.model.server_time import date_of, days_of
+
 E = TypeVar("E", bound=StrEnum)
 Path = tuple[str, ...]
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[\w-]+)\s*=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([\w-]+)")
+_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -150,6 +153,9 @@ class Table:
         value = self._find(key)
         if value is None:
             return int(self._missing(key, default))
+        return self._fixed(key, value, digits, low, high)
+
+    def _fixed(self, key: str, value: Any, digits: int, low: int, high: int) -> int:
         is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
         if not is_number or Decimal(value).is_nan() or not low <= value <= high:
             self.fail(key, f"must be a number from {low} to {high}, is {_shown(value)}")
@@ -165,6 +171,22 @@ class Table:
             chosen: E = self._missing(key, default)
             return chosen
         return self._member(key, value, tuple(choices))
+
+    def day(self, key: str) -> int | None:
+        """A date such as "2026-12-25" as days since 1970-01-01; None when absent."""
+        value = self._find(key)
+        return None if value is None else self._day(key, value)
+
+    def days(self, key: str) -> tuple[int, ...]:
+        """A list of such dates; empty when absent."""
+        return tuple(self._day(key, text) for text in self.texts(key))
+
+    def _day(self, key: str, value: object) -> int:
+        date = _DATE.fullmatch(value) if isinstance(value, str) else None
+        days = days_of(*(int(part) for part in date.groups())) if date else None
+        if days is None or str(value) != _date_text(days):
+            self.fail(key, f'must be a date such as "2026-12-25", is {_shown(value)}')
+        return days
 
     def choices(self, key: str, choices: Iterable[E], default: tuple[E, ...]) -> tuple[E, ...]:
         """A list of such names."""
@@ -182,6 +204,25 @@ class Table:
             self.fail(key, f"must be one of {', '.join(choices)}, is {_shown(value)}")
         return members[0]
 
+    def numbers(self, key: str, digits: int, low: int, high: int) -> tuple[int, ...]:
+        """A list of numbers within bounds, each as an integer of 10**-digits; empty when absent."""
+        value = self._find(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            self.fail(key, f"must be a list of numbers, is {_shown(value)}")
+        return tuple(self._fixed(key, item, digits, low, high) for item in value)
+
+    def pairs(self, key: str, digits: int, low: int, high: int) -> tuple[tuple[int, int], ...]:
+        """A list of [number, number], each as an integer of 10**-digits; empty when absent."""
+        value = self._find(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(_is_pair(item) for item in value):
+            self.fail(key, f"must be a list of [number, number], is {_shown(value)}")
+        rows = (tuple(self._fixed(key, item, digits, low, high) for item in row) for row in value)
+        return tuple((first, second) for first, second in rows)
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty when absent."""
         value = self._find(key)
@@ -190,6 +231,15 @@ class Table:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self.fail(key, f"must be a list of texts, is {_shown(value)}")
         return tuple(value)
+
+
+def _date_text(days: int) -> str:
+    date = date_of(days)
+    return f"{date.year:04}-{date.month:02}-{date.day:02}"
+
+
+def _is_pair(item: object) -> bool:
+    return isinstance(item, list) and len(item) == 2
 
 
 def _shown(value: object) -> str:

@@ -5,6 +5,9 @@ limit), the Ask falls to it (short TP, buy limit) or the Ask rises to it (short 
 nearest level on each edge is kept as a plain number, so that a tick which fires nothing costs four
 comparisons however many levels wait. Keys are never searched for: a key whose ticket no longer
 waits at that level is stale and dropped when it comes to the top.
+
+A guard narrows the four numbers: it is the box of prices within which the account's owner knows
+that nothing else has to be looked at.
 """
 
 from heapq import heapify, heappop, heappush
@@ -13,6 +16,7 @@ BID_FALLS, BID_RISES, ASK_FALLS, ASK_RISES = range(4)
 
 Levels = tuple[int | None, int | None, int | None, int | None]
 Hit = tuple[int, int]  # edge, ticket
+Guard = tuple[int, int, int, int]  # as the four numbers: Bid above, Bid below, Ask above, below
 
 NEVER = 1 << 62  # beyond any price
 _TICKET_BITS = 40
@@ -20,13 +24,17 @@ _TICKET_MASK = (1 << _TICKET_BITS) - 1
 _SIGNS = (-1, 1, -1, 1)  # heaps are smallest first; where prices fall the highest level is next
 _STALE_MAX = 64
 
+OPEN: Guard = (-NEVER, NEVER, -NEVER, NEVER)  # no price leaves it
+SHUT: Guard = (NEVER, NEVER, NEVER, NEVER)  # every price has left it
+
 
 class Triggers:
     """The waiting levels of one symbol: watch, forget, and the hits of a tick."""
 
-    __slots__ = ("_heaps", "_levels", "ask_high", "ask_low", "bid_high", "bid_low")
+    __slots__ = ("_heaps", "_levels", "ask_high", "ask_low", "bid_high", "bid_low", "guard")
 
     def __init__(self) -> None:
+        self.guard = OPEN
         self._heaps: tuple[list[int], ...] = ([], [], [], [])
         self._levels: dict[int, Levels] = {}
         self._refresh()
@@ -49,6 +57,17 @@ class Triggers:
         """Wait no longer."""
         if self._levels.pop(ticket, None) is not None:
             self._refresh()
+
+    def set_guard(self, guard: Guard) -> None:
+        """Let ticks that leave this box be noticed too."""
+        if guard is not self.guard:
+            self.guard = guard
+            self._refresh()
+
+    def outside(self, bid: int, ask: int) -> bool:
+        """Whether a tick has left the guard's box."""
+        bid_low, bid_high, ask_low, ask_high = self.guard
+        return not (bid_low < bid < bid_high and ask_low < ask < ask_high)
 
     def hits(self, bid: int, ask: int) -> list[Hit]:
         """The levels that a tick reaches; their tickets are forgotten."""
@@ -83,10 +102,11 @@ class Triggers:
         return levels is not None and levels[edge] == (key >> _TICKET_BITS) * _SIGNS[edge]
 
     def _refresh(self) -> None:
-        self.bid_low = self._nearest(BID_FALLS)
-        self.bid_high = self._nearest(BID_RISES)
-        self.ask_low = self._nearest(ASK_FALLS)
-        self.ask_high = self._nearest(ASK_RISES)
+        bid_low, bid_high, ask_low, ask_high = self.guard
+        self.bid_low = max(self._nearest(BID_FALLS), bid_low)
+        self.bid_high = min(self._nearest(BID_RISES), bid_high)
+        self.ask_low = max(self._nearest(ASK_FALLS), ask_low)
+        self.ask_high = min(self._nearest(ASK_RISES), ask_high)
 
     def _nearest(self, edge: int) -> int:
         """The level that this edge reaches next; one that it never reaches if none waits."""

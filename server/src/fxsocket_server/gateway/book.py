@@ -21,6 +21,7 @@ class Book:
         self.positions: dict[str, Position] = {}
         self._order_by_ticket: dict[int, str] = {}
         self._position_by_ticket: dict[int, str] = {}
+        self.new_deals: set[int] = set()  # tickets of deals that are not durable yet
         for order in state.orders:
             self.put_order(order)
         for position in state.positions:
@@ -48,7 +49,8 @@ class Book:
         return None if position_id is None else self.positions.get(position_id)
 
     def drop_done(self, change: Change) -> None:
-        """Forget the done orders and closed positions of a change that is durable now."""
+        """Forget the done orders, closed positions and deals of a change that is durable now."""
+        self.new_deals.difference_update(deal.ticket for deal in change.deals)
         for order_id in change.orders:
             order = self.orders.get(order_id)
             if order is not None and order.status in DONE_STATUSES:

@@ -4,9 +4,13 @@ A change is numbered before it is written: its events carry the account's next `
 journal makes changes durable in the order in which they were appended.
 """
 
+from typing import Literal
+
 from msgspec import Struct
 
 from fxsocket_server.model.records import Deal, Order, Position
+
+Table = Literal["orders", "positions", "deals"]
 
 
 class Event(Struct, frozen=True, gc=False):

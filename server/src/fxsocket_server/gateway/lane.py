@@ -19,7 +19,7 @@ from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.book import Book
-from fxsocket_server.gateway.changes import AccountState, Change, StoredCommand
+from fxsocket_server.gateway.changes import AccountState, Change, StoredCommand, Table
 from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMessage
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
@@ -117,11 +117,11 @@ class Lane:
         self._recorder = Recorder(self.account, self.book, self.ids, self._is_booked)
         self.published_seq = state.head_seq
 
-    def _is_booked(self, ticket: int) -> bool:
+    def _is_booked(self, table: Table, ticket: int) -> bool:
         # A simulated broker's facts come once, straight from its state: no need to ask the disk.
         if self.connector.capabilities.in_process:
             return False
-        return self.journal.has_deal(self.account.id, ticket)
+        return self.journal.is_booked(self.account.id, table, ticket)
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -139,6 +139,8 @@ class Lane:
             stored = self._stored_answer(command, command.key)
             if stored is not None:
                 return stored
+        if not self.journal.has_room():  # before anything was decided: a refusal leaves no trace
+            raise JournalUnavailable("the journal is behind; nothing was sent")
         intent = verb(self, command)
         if isinstance(intent, Answer):
             await self.settled()
@@ -237,7 +239,7 @@ class Lane:
         if done:
             return running.outcome.result()
         order = running.intent.order
-        if order is None:
+        if order is None or order.id != running.command.subject_id:  # only a placed order can wait
             raise Problem(
                 "idempotency_in_flight",
                 "the broker has not answered yet; ask again with the same key",
@@ -277,13 +279,9 @@ class Lane:
     # --- commit and publish ------------------------------------------------------------------
 
     async def _commit(self, change: Change) -> None:
-        durable = self.journal.append(change)
-        durable.add_done_callback(lambda future: self._publish(future, change))
-        await asyncio.shield(durable)
+        await self.journal.append(change, self._publish)
 
-    def _publish(self, durable: "asyncio.Future[None]", change: Change) -> None:
-        if durable.cancelled() or durable.exception() is not None:
-            return
+    def _publish(self, change: Change) -> None:
         self.book.drop_done(change)
         if change.events:
             self.published_seq = change.events[-1].seq

@@ -6,7 +6,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from fxsocket_server.gateway.changes import AccountState, Change, Event, OrderQuery, StoredCommand
+from fxsocket_server.gateway.changes import (
+    AccountState,
+    Change,
+    Event,
+    OrderQuery,
+    StoredCommand,
+    Table,
+)
 from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.facts import (
@@ -134,8 +141,15 @@ class Connector(Protocol):
 class Journal(Protocol):
     """The durable record of intents and facts; one writer, changes commit in order."""
 
-    def append(self, change: Change) -> asyncio.Future[None]:
-        """Queue a change; the future ends once it is durable, or with JournalUnavailable."""
+    def append(self, change: Change, committed: Callable[[Change], None]) -> asyncio.Future[None]:
+        """Queue a change; the future ends once it is durable, or with JournalUnavailable.
+
+        `committed` hears of it first, in the order of the commits.
+        """
+        ...
+
+    def has_room(self) -> bool:
+        """Whether the queue takes another command; facts are always taken."""
         ...
 
     def durable(self) -> asyncio.Future[None] | None:
@@ -182,8 +196,8 @@ class Journal(Protocol):
         """Deals oldest first, each with its row number (the cursor)."""
         ...
 
-    def has_deal(self, account_id: str, ticket: int) -> bool:
-        """Whether a deal of the broker's number is booked already."""
+    def is_booked(self, account_id: str, table: Table, ticket: int) -> bool:
+        """Whether a record of the broker's number is durable already."""
         ...
 
     def closing_deals(self, account_id: str, position_id: str) -> list[Deal]:

@@ -1,7 +1,7 @@
 """Turns intents and a terminal's facts into a numbered change: records and events.
 
-Applying a fact twice changes nothing: facts are keyed by the broker's own numbers, and a deal that
-is booked already is skipped.
+Applying a fact twice changes nothing: facts are keyed by the broker's own numbers, and what is
+booked already is skipped.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.book import Book
-from fxsocket_server.gateway.changes import Change, Event
+from fxsocket_server.gateway.changes import Change, Event, Table
 from fxsocket_server.gateway.views import (
     BalanceView,
     deal_view,
@@ -19,7 +19,13 @@ from fxsocket_server.gateway.views import (
     position_view,
 )
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import DealEntry, DealType, OrderStatus, PositionStatus
+from fxsocket_server.model.enums import (
+    DONE_STATUSES,
+    DealEntry,
+    DealType,
+    OrderStatus,
+    PositionStatus,
+)
 from fxsocket_server.model.facts import BalanceFact, DealFact, Fact, OrderFact, PositionFact
 from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.model.units import POWERS, div_half_away
@@ -53,7 +59,7 @@ class Recorder:
     """Folds intents and facts into the book and into a change, in one pass."""
 
     def __init__(
-        self, account: Account, book: Book, ids: IdFactory, is_booked: Callable[[int], bool]
+        self, account: Account, book: Book, ids: IdFactory, is_booked: Callable[[Table, int], bool]
     ) -> None:
         self.account = account
         self.book = book
@@ -107,6 +113,8 @@ class Recorder:
         if known is None and order_id is not None:
             intent = self.book.orders[order_id]
             known = intent if intent.ticket is None else None
+        if self._is_past(known, fact):
+            return
         position_id = self._position_id(fact.position_ticket)
         if known is None:
             order = self._order_of_terminal(fact, position_id)
@@ -116,6 +124,12 @@ class Recorder:
             modified = known is not None and known.status is order.status
             self.order(change, order, "order.modified" if modified else None)
 
+    def _is_past(self, known: Order | None, fact: OrderFact) -> bool:
+        """Whether a fact is of an order that was done when it was told before."""
+        if known is None:
+            return self._is_booked("orders", fact.ticket)
+        return known.status in DONE_STATUSES and fact.status not in DONE_STATUSES
+
     def _next_version(self, known: Order, fact: OrderFact, position_id: str | None) -> Order:
         order = replace(
             known,
@@ -123,6 +137,7 @@ class Recorder:
             status=fact.status,
             ticket=fact.ticket,
             filled_volume=fact.filled_volume,
+            time_in_force=fact.time_in_force,
             requested_price=fact.price if not known.type.is_market else known.requested_price,
             price=fact.filled_price,
             stop_limit_price=fact.stop_limit,
@@ -169,8 +184,9 @@ class Recorder:
     # --- deals -------------------------------------------------------------------------------
 
     def _deal_fact(self, change: Change, fact: DealFact) -> None:
-        if self._is_booked(fact.ticket):
+        if fact.ticket in self.book.new_deals or self._is_booked("deals", fact.ticket):
             return
+        self.book.new_deals.add(fact.ticket)
         order = self.book.order_by_ticket(fact.order_ticket)
         position = self.book.position_by_ticket(fact.position_ticket)
         deal = Deal(
@@ -217,26 +233,34 @@ class Recorder:
     def _position_fact(self, change: Change, fact: PositionFact) -> None:
         known = self.book.position_by_ticket(fact.ticket)
         if known is None:
-            if fact.volume == 0:
+            if fact.volume == 0 or self._is_booked("positions", fact.ticket):
                 return
-            known = self._position_of_terminal(fact)
+            opened = self._position_of_terminal(fact)
             self._reserved.pop(fact.ticket, None)
-            type_ = "position.opened"
-        elif fact.volume == 0:
-            type_ = "position.closed"
-        else:
-            type_ = "position.changed"
-        position = replace(
+            self._position(change, self._position_version(opened, fact), "position.opened")
+        elif known.status is PositionStatus.OPEN:
+            position = self._position_version(known, fact)
+            if replace(position, updated_ms=known.updated_ms) != known:
+                closed = position.status is PositionStatus.CLOSED
+                type_ = "position.closed" if closed else "position.changed"
+                self._position(change, position, type_)
+
+    def _position_version(self, known: Position, fact: PositionFact) -> Position:
+        return replace(
             known,
+            side=fact.side,
             status=PositionStatus.OPEN if fact.volume else PositionStatus.CLOSED,
             volume=fact.volume,
             open_price=fact.open_price,
+            open_extra=fact.open_extra,
             sl=fact.sl,
             tp=fact.tp,
             swap=fact.swap,
             commission=fact.commission if fact.volume else known.commission,
             updated_ms=fact.time_ms,
         )
+
+    def _position(self, change: Change, position: Position, type_: str) -> None:
         self.book.put_position(position)
         change.positions[position.id] = position
         self.event(change, type_, self._position_payload(position))
@@ -268,6 +292,8 @@ class Recorder:
         return b'"position":' + encode(view)
 
     def _balance_fact(self, change: Change, fact: BalanceFact) -> None:
+        if (fact.balance, fact.credit) == (self.book.balance, self.book.credit):
+            return
         self.book.balance = change.balance = fact.balance
         self.book.credit = change.credit = fact.credit
         money = self.account.money_digits
@@ -278,12 +304,16 @@ class Recorder:
 
 
 def _booked(position: Position, deal: DealFact) -> Position:
-    """A position after a closing deal: profit added, close price averaged over closed volume."""
-    closed = position.closed_volume + deal.volume
+    """A position after a closing deal: profit added, close price averaged over closed volume.
+
+    A netting deal that turns a position round closes no more than was open.
+    """
+    volume = min(deal.volume, position.volume)
+    closed = position.closed_volume + volume
     price = deal.price or 0
     if position.close_price is not None and closed:
         before = position.close_price * position.closed_volume
-        price = div_half_away(before + price * deal.volume, closed)
+        price = div_half_away(before + price * volume, closed)
     return replace(
         position,
         close_price=price,

@@ -31,6 +31,7 @@ def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
 
 
+@lru_cache(maxsize=1024)
 def time_text(ms: int) -> str:
     """UTC milliseconds as `2026-11-22T21:30:00.123Z`."""
     second, part = divmod(ms, 1000)

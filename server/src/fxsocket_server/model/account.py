@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from fxsocket_server.model.enums import AccountKind, MarginMode
+from fxsocket_server.model.enums import AccountKind, FreeMarginMode, MarginMode
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -37,3 +37,36 @@ class AccountFigures(Struct, frozen=True, kw_only=True, gc=False):
     profit: int
     margin: int
     free_margin: int
+
+
+def account_figures(
+    balance: int,
+    credit: int,
+    floating: int,
+    used_margin: int,
+    *,
+    mode: FreeMarginMode = FreeMarginMode.ALL_PROFIT,
+    blocked: int = 0,
+    assets: int = 0,
+    liabilities: int = 0,
+) -> AccountFigures:
+    """Equity and free margin from their parts, in minor units.
+
+    `floating` is open profit with swaps; `mode` says how much of it counts as free margin. Daily
+    and monthly commission that is `blocked` is neither equity nor free margin. `assets` are the
+    value of collateral.
+    """
+    own = balance + credit - blocked + assets - liabilities
+    usable = {
+        FreeMarginMode.NO_PROFIT: 0,
+        FreeMarginMode.PROFIT_ONLY: max(floating, 0),
+        FreeMarginMode.LOSS_ONLY: min(floating, 0),
+    }.get(mode, floating)
+    return AccountFigures(
+        balance=balance,
+        credit=credit,
+        equity=own + floating,
+        profit=floating,
+        margin=used_margin,
+        free_margin=own + usable - used_margin,
+    )

@@ -71,13 +71,29 @@ class Side(StrEnum):
 
 
 class DealType(StrEnum):
-    """What a deal books."""
+    """What a deal books; from AGENT on they are known to servers only."""
 
     BUY = "BUY"
     SELL = "SELL"
     BALANCE = "BALANCE"
     CREDIT = "CREDIT"
+    CHARGE = "CHARGE"
     CORRECTION = "CORRECTION"
+    BONUS = "BONUS"
+    COMMISSION = "COMMISSION"
+    COMMISSION_DAILY = "COMMISSION_DAILY"
+    COMMISSION_MONTHLY = "COMMISSION_MONTHLY"
+    AGENT_DAILY = "AGENT_DAILY"
+    AGENT_MONTHLY = "AGENT_MONTHLY"
+    INTEREST = "INTEREST"
+    BUY_CANCELED = "BUY_CANCELED"
+    SELL_CANCELED = "SELL_CANCELED"
+    DIVIDEND = "DIVIDEND"
+    DIVIDEND_FRANKED = "DIVIDEND_FRANKED"
+    TAX = "TAX"
+    AGENT = "AGENT"
+    SO_COMPENSATION = "SO_COMPENSATION"
+    SO_COMPENSATION_CREDIT = "SO_COMPENSATION_CREDIT"
 
 
 class DealEntry(StrEnum):
@@ -90,7 +106,7 @@ class DealEntry(StrEnum):
 
 
 class Reason(StrEnum):
-    """Who or what made an order or deal."""
+    """Who or what made an order or deal; from ROLLOVER on deals only."""
 
     CLIENT = "CLIENT"
     MOBILE = "MOBILE"
@@ -99,6 +115,10 @@ class Reason(StrEnum):
     SL = "SL"
     TP = "TP"
     SO = "SO"
+    ROLLOVER = "ROLLOVER"
+    VMARGIN = "VMARGIN"
+    SPLIT = "SPLIT"
+    CORPORATE_ACTION = "CORPORATE_ACTION"
 
 
 class Filling(StrEnum):
@@ -153,9 +173,20 @@ class CalcMode(StrEnum):
     """How a symbol's margin and profit are calculated."""
 
     FOREX = "FOREX"
-    FOREX_NO_LEVERAGE = "FOREX_NO_LEVERAGE"
+    FUTURES = "FUTURES"
     CFD = "CFD"
+    CFDINDEX = "CFDINDEX"
     CFDLEVERAGE = "CFDLEVERAGE"
+    FOREX_NO_LEVERAGE = "FOREX_NO_LEVERAGE"
+    EXCH_STOCKS = "EXCH_STOCKS"
+    EXCH_FUTURES = "EXCH_FUTURES"
+    EXCH_FUTURES_FORTS = "EXCH_FUTURES_FORTS"
+    EXCH_OPTIONS = "EXCH_OPTIONS"
+    EXCH_OPTIONS_MARGIN = "EXCH_OPTIONS_MARGIN"
+    EXCH_BONDS = "EXCH_BONDS"
+    EXCH_STOCKS_MOEX = "EXCH_STOCKS_MOEX"
+    EXCH_BONDS_MOEX = "EXCH_BONDS_MOEX"
+    SERV_COLLATERAL = "SERV_COLLATERAL"
 
 
 class SwapMode(StrEnum):
@@ -163,9 +194,72 @@ class SwapMode(StrEnum):
 
     DISABLED = "DISABLED"
     POINTS = "POINTS"
+    CURRENCY_SYMBOL = "CURRENCY_SYMBOL"
+    CURRENCY_MARGIN = "CURRENCY_MARGIN"
     CURRENCY_DEPOSIT = "CURRENCY_DEPOSIT"
     INTEREST_CURRENT = "INTEREST_CURRENT"
     INTEREST_OPEN = "INTEREST_OPEN"
+    REOPEN_CURRENT = "REOPEN_CURRENT"
+    REOPEN_BID = "REOPEN_BID"
+    CURRENCY_PROFIT = "CURRENCY_PROFIT"
+
+
+class CommissionUnit(StrEnum):
+    """What a commission rate is: money of a currency, pips, or a share of value or profit."""
+
+    MONEY_DEPOSIT = "MONEY_DEPOSIT"
+    MONEY_BASE = "MONEY_BASE"
+    MONEY_PROFIT = "MONEY_PROFIT"
+    MONEY_MARGIN = "MONEY_MARGIN"
+    PIPS = "PIPS"
+    PERCENT = "PERCENT"
+    PERCENT_PROFIT = "PERCENT_PROFIT"
+
+
+class CommissionPer(StrEnum):
+    """Whether a commission in money or pips is taken per lot or once per deal."""
+
+    LOT = "LOT"
+    DEAL = "DEAL"
+
+
+class CommissionRange(StrEnum):
+    """What the tiers of a commission are counted in."""
+
+    VOLUME = "VOLUME"
+    TURNOVER_MONEY = "TURNOVER_MONEY"
+    TURNOVER_VOLUME = "TURNOVER_VOLUME"
+
+
+class CommissionCharge(StrEnum):
+    """When a commission is taken."""
+
+    DAILY = "DAILY"
+    MONTHLY = "MONTHLY"
+    INSTANT = "INSTANT"
+
+
+class CommissionEntry(StrEnum):
+    """Which deals an instant commission is taken on."""
+
+    ALL = "ALL"
+    IN = "IN"
+    OUT = "OUT"
+
+
+class GtcMode(StrEnum):
+    """What the end of the trade day removes from a symbol."""
+
+    GTC = "GTC"
+    DAILY = "DAILY"
+    DAILY_EXCLUDING_STOPS = "DAILY_EXCLUDING_STOPS"
+
+
+class ChartMode(StrEnum):
+    """What a symbol's candles are made of, and on an exchange its triggers."""
+
+    BID = "BID"
+    LAST = "LAST"
 
 
 class MarginMode(StrEnum):
@@ -174,6 +268,29 @@ class MarginMode(StrEnum):
     NETTING = "NETTING"
     HEDGING = "HEDGING"
     EXCHANGE = "EXCHANGE"
+
+
+class Platform(StrEnum):
+    """Which MetaTrader's rules an account follows."""
+
+    MT4 = "MT4"
+    MT5 = "MT5"
+
+
+class StopOutMode(StrEnum):
+    """What the margin call and stop-out levels are compared with."""
+
+    PERCENT = "PERCENT"
+    MONEY = "MONEY"
+
+
+class FreeMarginMode(StrEnum):
+    """Which part of floating profit counts in free margin."""
+
+    NO_PROFIT = "NO_PROFIT"
+    ALL_PROFIT = "ALL_PROFIT"
+    PROFIT_ONLY = "PROFIT_ONLY"
+    LOSS_ONLY = "LOSS_ONLY"
 
 
 class AccountKind(StrEnum):

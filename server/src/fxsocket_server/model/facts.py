@@ -93,7 +93,10 @@ class DealFact(Struct, frozen=True, kw_only=True, tag_field="fact", tag="deal", 
 
 
 class PositionFact(Struct, frozen=True, kw_only=True, tag_field="fact", tag="position", gc=False):
-    """A position at the broker; `volume` 0 says that it is closed."""
+    """A position at the broker; `volume` 0 says that it is closed.
+
+    The mean price of a netted position is `open_price` and `open_extra` thousandths of a point.
+    """
 
     ticket: int
     symbol: str
@@ -110,6 +113,7 @@ class PositionFact(Struct, frozen=True, kw_only=True, tag_field="fact", tag="pos
     order_ticket: int
     opened_ms: int
     time_ms: int
+    open_extra: int = 0
 
 
 class BalanceFact(Struct, frozen=True, kw_only=True, tag_field="fact", tag="balance", gc=False):

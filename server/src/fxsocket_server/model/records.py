@@ -55,7 +55,10 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Position(Struct, frozen=True, kw_only=True, gc=False):
-    """An entry; `profit`, `close_price` and `closed_swap` are of what was closed so far."""
+    """An entry; `profit`, `close_price` and `closed_swap` are of what was closed so far.
+
+    `open_extra` is what a netted position's mean price has beyond points, in thousandths of one.
+    """
 
     id: str
     user_id: str
@@ -80,6 +83,7 @@ class Position(Struct, frozen=True, kw_only=True, gc=False):
     order_id: str | None = None
     opened_ms: int
     updated_ms: int
+    open_extra: int = 0
 
 
 class Deal(Struct, frozen=True, kw_only=True, gc=False):

@@ -2,14 +2,17 @@
 
 from msgspec import Struct
 
+from fxsocket_server.model.commission import CommissionRule
 from fxsocket_server.model.enums import (
     CalcMode,
     ExecutionMode,
     Filling,
+    GtcMode,
     OrderType,
     SwapMode,
     TradeMode,
 )
+from fxsocket_server.model.leverage import Tier
 
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 
@@ -26,7 +29,13 @@ class SymbolSpec(Struct, frozen=True, kw_only=True):
     """What a broker allows on one symbol and how it calculates.
 
     Prices and levels are points; volumes and `contract_size` are 1e-8 units (lots, currency units);
-    swap rates and margin rates are 1e-8; spreads are points.
+    swap rates, margin rates and money are 1e-8; spreads are points.
+
+    `margin_rates` is one rate per order type from BUY to SELL_STOP_LIMIT, and `maintenance_rates`
+    those of open buys and sells; empty, the one `margin_rate` holds for both sides and pending
+    orders need no margin. `swap_multipliers`, one per weekday from Sunday, stand in place of the
+    triple day. `depth` is the volume that a tick offers and `instant_volume_max` what is executed
+    without asking the dealer, 0 any. `holidays` are days since 1970-01-01 without trading.
     """
 
     symbol: str
@@ -59,3 +68,20 @@ class SymbolSpec(Struct, frozen=True, kw_only=True):
     spread_floating: bool = True
     quote_sessions: tuple[Session, ...] = ()
     trade_sessions: tuple[Session, ...] = ()
+    margin_maintenance: int = 0
+    margin_rates: tuple[int, ...] = ()
+    maintenance_rates: tuple[int, ...] = ()
+    margin_larger_leg: bool = False
+    leverage_tiers: tuple[Tier, ...] = ()
+    tick_value: int = 0
+    face_value: int = 10**8
+    swap_multipliers: tuple[int, ...] = ()
+    swap_year_days: int = 360
+    gtc_mode: GtcMode = GtcMode.GTC
+    close_by: bool = True
+    instant_volume_max: int = 0
+    depth: int = 0
+    commissions: tuple[CommissionRule, ...] = ()
+    holidays: tuple[int, ...] = ()
+    start_ms: int | None = None
+    expiration_ms: int | None = None

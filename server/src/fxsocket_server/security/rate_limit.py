@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+_ROUNDING_MS = 1e-6  # what many small float steps may add up to
+
 
 class Verdict(Struct, frozen=True, gc=False):
     """Whether a request passes, what is left of the burst, and the waits in seconds.
@@ -29,9 +31,10 @@ class RateLimiter:
         """Count one request of a key at a monotonic time."""
         arrival = max(self._arrival_ms.get(key_id, 0.0), now_ms)
         ahead = arrival + self._interval_ms - now_ms
-        if ahead > self._tolerance_ms:
+        if ahead > self._tolerance_ms + _ROUNDING_MS:
             wait_ms = ahead - self._tolerance_ms
-            return Verdict(False, 0, wait_ms / 1000, (ahead - self._interval_ms) / 1000)
+            full_ms = ahead - self._interval_ms - _ROUNDING_MS
+            return Verdict(False, 0, wait_ms / 1000, full_ms / 1000)
         self._arrival_ms[key_id] = arrival + self._interval_ms
-        remaining = int((self._tolerance_ms - ahead) / self._interval_ms)
+        remaining = int((self._tolerance_ms - ahead + _ROUNDING_MS) / self._interval_ms)
         return Verdict(True, remaining, 0.0, ahead / 1000)

@@ -7,7 +7,12 @@ import msgspec
 from msgspec import Struct
 
 from fxsocket_server.broker.engine import Broker
-from fxsocket_server.broker.state import FIRST_DEAL_TICKET, FIRST_ORDER_TICKET, AccountTerms
+from fxsocket_server.broker.state import (
+    FIRST_DEAL_TICKET,
+    FIRST_ORDER_TICKET,
+    AccountTerms,
+    PeriodDeal,
+)
 from fxsocket_server.connectors.sim.feeds import Feed, FeedTick
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
@@ -25,15 +30,17 @@ from fxsocket_server.model.facts import (
     TradeRequest,
 )
 from fxsocket_server.model.records import Order, Position
-from fxsocket_server.model.sessions import is_open
 from fxsocket_server.model.symbol import SymbolSpec
 
 
 class SimCheckpoint(Struct, frozen=True):
-    """What committed facts do not hold: the last prices and where the feed stands."""
+    """What committed facts do not hold: prices, where feed and rollover stand, unbooked deals."""
 
     quotes: list[Quote]
     feed: bytes | None
+    rollover_ms: int = 0
+    day_deals: tuple[PeriodDeal, ...] = ()
+    month_deals: tuple[PeriodDeal, ...] = ()
 
 
 class SimConnector:
@@ -55,6 +62,7 @@ class SimConnector:
         self.broker = Broker(terms, self._specs)
         self._sink: FactSink | None = None
         self._task: asyncio.Task[None] | None = None
+        self._rolled_ms = 0  # the midnight after the last one whose swaps are durable
         self._turn = asyncio.Lock()  # one tick at a time, whoever makes it
 
     @property
@@ -70,9 +78,9 @@ class SimConnector:
 
     def rebuild(self, state: AccountState) -> None:
         """Start again from committed facts, with the prices that are known."""
-        quotes = [q for s in self._specs if (q := self.broker.quote(s)) is not None]
-        if not quotes and state.checkpoint is not None:
-            quotes = msgspec.msgpack.decode(state.checkpoint, type=SimCheckpoint).quotes
+        known = self._checkpoint()
+        if not known.quotes and state.checkpoint is not None:
+            known = msgspec.msgpack.decode(state.checkpoint, type=SimCheckpoint)
         self.broker = Broker.rebuild(
             self._terms,
             self._specs,
@@ -80,10 +88,13 @@ class SimConnector:
             credit=state.credit,
             next_ticket=max(state.last_order_ticket + 1, FIRST_ORDER_TICKET),
             next_deal_ticket=max(state.last_deal_ticket + 1, FIRST_DEAL_TICKET),
-            quotes=[quote for quote in quotes if quote.symbol in self._specs],
+            quotes=[quote for quote in known.quotes if quote.symbol in self._specs],
             orders=[_order_fact(order) for order in state.orders if order.ticket is not None],
             positions=[_position_fact(p) for p in state.positions],
             time_ms=self._feed.now_ms(),
+            rollover_ms=known.rollover_ms,
+            day_deals=known.day_deals,
+            month_deals=known.month_deals,
         )
 
     async def start(self, sink: FactSink) -> None:
@@ -130,6 +141,7 @@ class SimConnector:
                     await self._sink.on_facts(facts, tick.time_ms)
                 except JournalUnavailable:
                     return  # the lane has rebuilt the broker; the next tick fires again
+            self._rolled_ms = self.broker.rollover_ms
             await self._sink.on_tick(Quote(tick.symbol, tick.time_ms, tick.bid, tick.ask))
 
     # --- reads -------------------------------------------------------------------------------
@@ -148,10 +160,7 @@ class SimConnector:
 
     def market_open(self, symbol: str, utc_ms: int) -> bool:
         """Whether the symbol may be traded; always, unless the account keeps sessions."""
-        if not self._terms.sessions_apply:
-            return True
-        server_ms = self._terms.zone.to_server_ms(utc_ms)
-        return is_open(self._specs[symbol].trade_sessions, server_ms)
+        return self.broker.market_open(symbol, utc_ms)
 
     def quote(self, symbol: str) -> Quote | None:
         """The newest price."""
@@ -184,8 +193,17 @@ class SimConnector:
 
     def checkpoint(self) -> bytes | None:
         """Last prices and the feed's state."""
-        quotes = [q for s in self._specs if (q := self.broker.quote(s)) is not None]
-        return msgspec.msgpack.encode(SimCheckpoint(quotes, self._feed.checkpoint()))
+        return msgspec.msgpack.encode(self._checkpoint())
+
+    def _checkpoint(self) -> SimCheckpoint:
+        state = self.broker.snapshot()
+        return SimCheckpoint(
+            list(state.quotes),
+            self._feed.checkpoint(),
+            self._rolled_ms,
+            state.day_deals,
+            state.month_deals,
+        )
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -209,7 +227,7 @@ def _order_fact(order: Order) -> OrderFact:
         symbol=order.symbol,
         digits=order.digits,
         type=order.type,
-        status=OrderStatus.PLACED,
+        status=order.status if order.filled_volume else OrderStatus.PLACED,
         volume=order.volume,
         filled_volume=order.filled_volume,
         price=order.requested_price,
@@ -248,4 +266,5 @@ def _position_fact(position: Position) -> PositionFact:
         order_ticket=position.ticket,
         opened_ms=position.opened_ms,
         time_ms=position.updated_ms,
+        open_extra=position.open_extra,
     )

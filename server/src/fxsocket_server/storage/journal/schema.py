@@ -43,6 +43,7 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_live ON orders (account_id, status)
     WHERE status IN ('PENDING', 'PLACED', 'PARTIALLY_FILLED', 'UNKNOWN');
+CREATE INDEX orders_ticket ON orders (account_id, ticket);
 CREATE INDEX orders_client ON orders (account_id, client_order_id)
     WHERE client_order_id IS NOT NULL;
 CREATE TABLE positions (
@@ -57,6 +58,7 @@ CREATE TABLE positions (
     ticket     INTEGER NOT NULL,
     body       BLOB NOT NULL
 );
+CREATE INDEX positions_ticket ON positions (account_id, ticket);
 CREATE INDEX positions_open ON positions (account_id) WHERE status = 'OPEN';
 CREATE TABLE deals (
     n           INTEGER PRIMARY KEY,

@@ -15,11 +15,12 @@ from fxsocket_server.gateway.changes import (
     Event,
     OrderQuery,
     StoredCommand,
+    Table,
 )
 from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
 from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.storage.journal.schema import connect, migrate
-from fxsocket_server.storage.journal.writer import Checkpoint, Statement, Work, Writer
+from fxsocket_server.storage.journal.writer import Checkpoint, Queued, Statement, Work, Writer
 
 _order = msgspec.msgpack.Decoder(Order).decode
 _position = msgspec.msgpack.Decoder(Position).decode
@@ -30,6 +31,18 @@ _COMMAND_COLUMNS = (
     " answer_status, answer_body"
 )
 _LIVE = tuple(s.value for s in OrderStatus if s not in DONE_STATUSES)
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    """A change under way: who waits for it, and who is told first."""
+
+    future: "asyncio.Future[None]"
+    change: Change
+    committed: Callable[[Change], None]
+
+
+def _nobody(_change: Change) -> None:
+    """Told of a commit that nobody publishes."""
 
 
 class SqliteJournal:
@@ -43,7 +56,8 @@ class SqliteJournal:
         self._writing = writing
         self._loop = loop
         self._writer = Writer(writing, self._from_writer)
-        self._pending: dict[int, asyncio.Future[None]] = {}
+        self._pending: dict[int, _Waiting] = {}
+        self._unsent: list[Queued] = []
         self._ticket = 0
         self._generation = 0
         self._failure_callbacks: list[Callable[[], None]] = []
@@ -51,26 +65,45 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Commit what is queued and close the file."""
+        self._flush()
         self._writer.stop()
         self._read.close()
         self._writing.close()
 
     # --- writing -----------------------------------------------------------------------------
 
-    def append(self, change: Change) -> "asyncio.Future[None]":
-        """Queue a change; the future ends once it is durable, or with JournalUnavailable."""
+    def append(
+        self, change: Change, committed: Callable[[Change], None] = _nobody
+    ) -> "asyncio.Future[None]":
+        """Queue a change; the future ends once it is durable, or with JournalUnavailable.
+
+        `committed` hears of it first, in the order of the commits.
+        """
         future: asyncio.Future[None] = self._loop.create_future()
-        if len(self._pending) >= limits.JOURNAL_QUEUE_CHANGES:
-            future.set_exception(JournalUnavailable("the journal is behind; nothing was sent"))
-            return future
         self._ticket += 1
-        self._pending[self._ticket] = future
-        self._writer.put(self._ticket, self._generation, change)
+        self._pending[self._ticket] = _Waiting(future, change, committed)
+        self._send(self._ticket, change)
         return future
+
+    def _send(self, ticket: int, work: Work) -> None:
+        """Collect the work of one turn of the loop: the writer is woken once for all of it."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append((ticket, self._generation, work))
+
+    def _flush(self) -> None:
+        if self._unsent:
+            self._writer.put(self._unsent)
+            self._unsent = []
+
+    def has_room(self) -> bool:
+        """Whether the queue takes another command; facts are always taken."""
+        return len(self._pending) < limits.JOURNAL_QUEUE_CHANGES
 
     def durable(self) -> "asyncio.Future[None] | None":
         """The newest queued change that is not durable yet, or None."""
-        return self._pending.get(self._ticket)
+        waiting = self._pending.get(self._ticket)
+        return None if waiting is None else waiting.future
 
     def on_failure(self, callback: Callable[[], None]) -> None:
         """Call back after a failed commit, when every queued change was refused."""
@@ -78,12 +111,12 @@ class SqliteJournal:
 
     def save_checkpoint(self, account_id: str, checkpoint: bytes) -> None:
         """Save a connector's checkpoint with the next commit."""
-        self._writer.put(0, self._generation, Checkpoint(account_id, checkpoint))
+        self._send(0, Checkpoint(account_id, checkpoint))
 
     def forget_commands(self, before_ms: int) -> None:
         """Drop stored answers older than a moment: their keys may be used again."""
         sql = "DELETE FROM commands WHERE created_ms < ? AND answer_status IS NOT NULL"
-        self._writer.put(0, self._generation, Statement(sql, (before_ms,)))
+        self._send(0, Statement(sql, (before_ms,)))
 
     def _from_writer(
         self, group: list[tuple[int, Work]], failure: str | None, generation: int
@@ -93,13 +126,15 @@ class SqliteJournal:
 
     def _resolve(self, tickets: list[int], failure: str | None, generation: int) -> None:
         for ticket in tickets:
-            future = self._pending.pop(ticket)
-            if future.done():
+            waiting = self._pending.pop(ticket)
+            if failure is None:
+                waiting.committed(waiting.change)
+            if waiting.future.done():
                 continue
             if failure is None:
-                future.set_result(None)
+                waiting.future.set_result(None)
             else:
-                future.set_exception(JournalUnavailable(f"nothing was traded: {failure}"))
+                waiting.future.set_exception(JournalUnavailable(f"nothing was traded: {failure}"))
         if generation != self._generation:
             self._generation = generation
             for callback in self._failure_callbacks:
@@ -203,9 +238,9 @@ class SqliteJournal:
         row = self._read.execute(sql, (position_id, account_id)).fetchone()
         return None if row is None else _position(row[0])
 
-    def has_deal(self, account_id: str, ticket: int) -> bool:
-        """Whether a deal of the broker's number is booked already."""
-        sql = "SELECT 1 FROM deals WHERE account_id = ? AND ticket = ?"
+    def is_booked(self, account_id: str, table: Table, ticket: int) -> bool:
+        """Whether a record of the broker's number is durable already."""
+        sql = "SELECT 1 FROM " + table + " WHERE account_id = ? AND ticket = ?"
         return self._read.execute(sql, (account_id, ticket)).fetchone() is not None
 
     def closing_deals(self, account_id: str, position_id: str) -> list[Deal]:

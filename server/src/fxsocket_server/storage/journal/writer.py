@@ -60,6 +60,7 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 Work = Change | Checkpoint | Statement
+Queued = tuple[int, int, Work]  # ticket, generation of the state it was decided on, work
 Done = Callable[[list[tuple[int, Work]], str | None, int], None]
 
 
@@ -73,7 +74,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, done: Done) -> None:
         self._connection = connection
         self._done = done
-        self._queue: queue.SimpleQueue[tuple[int, int, Work] | None] = (
+        self._queue: queue.SimpleQueue[list[Queued] | None] = (
             queue.SimpleQueue()  # tidy: unbounded because SqliteJournal.append bounds it
         )
         self._generation = 0
@@ -83,9 +84,9 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def put(self, ticket: int, generation: int, work: Work) -> None:
-        """Queue work that was decided under a generation of the durable state."""
-        self._queue.put((ticket, generation, work))
+    def put(self, works: list[Queued]) -> None:
+        """Queue works, oldest first."""
+        self._queue.put(works)
 
     def stop(self) -> None:
         """Commit what is queued and end the thread."""
@@ -99,11 +100,11 @@ class Writer:
             if group:
                 self._commit(group)
 
-    def _take_group(self) -> tuple[list[tuple[int, int, Work]], bool]:
-        group: list[tuple[int, int, Work]] = []
+    def _take_group(self) -> tuple[list[Queued], bool]:
+        group: list[Queued] = []
         item = self._queue.get()
         while item is not None:
-            group.append(item)
+            group += item
             if len(group) >= limits.JOURNAL_GROUP_CHANGES:
                 return group, False
             try:
@@ -112,7 +113,7 @@ class Writer:
                 return group, False
         return group, True
 
-    def _commit(self, group: list[tuple[int, int, Work]]) -> None:
+    def _commit(self, group: list[Queued]) -> None:
         stale = [(ticket, work) for ticket, gen, work in group if gen != self._generation]
         fresh = [(ticket, work) for ticket, gen, work in group if gen == self._generation]
         if stale:
@@ -125,7 +126,8 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             self._write([work for _, work in fresh])
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        # tidy: broad-except because a dead writer would leave every caller waiting for ever
+        except Exception as error:
             self._roll_back()
             self._generation += 1
             self._done(fresh, f"journal.db: {error}", self._generation)

@@ -1,0 +1,79 @@
+"""MetaTrader 4's error codes, and MT5's retcode for each that a server answers."""
+
+from enum import IntEnum
+
+from fxsocket_server.model.retcode import SUCCESS, Retcode
+
+
+class Mt4Error(IntEnum):
+    """ERR_* of GetLastError by number, as far as a trade server answers them."""
+
+    NO_ERROR = 0
+    NO_RESULT = 1
+    COMMON_ERROR = 2
+    INVALID_TRADE_PARAMETERS = 3
+    SERVER_BUSY = 4
+    OLD_VERSION = 5
+    NO_CONNECTION = 6
+    NOT_ENOUGH_RIGHTS = 7
+    TOO_FREQUENT_REQUESTS = 8
+    MALFUNCTIONAL_TRADE = 9
+    ACCOUNT_DISABLED = 64
+    INVALID_ACCOUNT = 65
+    TRADE_TIMEOUT = 128
+    INVALID_PRICE = 129
+    INVALID_STOPS = 130
+    INVALID_TRADE_VOLUME = 131
+    MARKET_CLOSED = 132
+    TRADE_DISABLED = 133
+    NOT_ENOUGH_MONEY = 134
+    PRICE_CHANGED = 135
+    OFF_QUOTES = 136
+    BROKER_BUSY = 137
+    REQUOTE = 138
+    ORDER_LOCKED = 139
+    LONG_POSITIONS_ONLY_ALLOWED = 140
+    TOO_MANY_REQUESTS = 141
+    TRADE_MODIFY_DENIED = 145
+    TRADE_CONTEXT_BUSY = 146
+    TRADE_EXPIRATION_DENIED = 147
+    TRADE_TOO_MANY_ORDERS = 148
+    TRADE_HEDGE_PROHIBITED = 149
+    TRADE_PROHIBITED_BY_FIFO = 150
+
+
+ERROR_OF_RETCODE: dict[int, Mt4Error] = {
+    **dict.fromkeys(SUCCESS, Mt4Error.NO_ERROR),
+    Retcode.REQUOTE: Mt4Error.REQUOTE,
+    Retcode.ERROR: Mt4Error.COMMON_ERROR,
+    Retcode.TIMEOUT: Mt4Error.TRADE_TIMEOUT,
+    Retcode.INVALID: Mt4Error.INVALID_TRADE_PARAMETERS,
+    Retcode.INVALID_VOLUME: Mt4Error.INVALID_TRADE_VOLUME,
+    Retcode.INVALID_CLOSE_VOLUME: Mt4Error.INVALID_TRADE_VOLUME,
+    Retcode.INVALID_PRICE: Mt4Error.INVALID_PRICE,
+    Retcode.INVALID_STOPS: Mt4Error.INVALID_STOPS,
+    Retcode.TRADE_DISABLED: Mt4Error.TRADE_DISABLED,
+    Retcode.CLOSE_ONLY: Mt4Error.TRADE_DISABLED,
+    Retcode.SHORT_ONLY: Mt4Error.TRADE_DISABLED,
+    Retcode.LONG_ONLY: Mt4Error.LONG_POSITIONS_ONLY_ALLOWED,
+    Retcode.MARKET_CLOSED: Mt4Error.MARKET_CLOSED,
+    Retcode.NO_MONEY: Mt4Error.NOT_ENOUGH_MONEY,
+    Retcode.PRICE_CHANGED: Mt4Error.PRICE_CHANGED,
+    Retcode.PRICE_OFF: Mt4Error.OFF_QUOTES,
+    Retcode.INVALID_EXPIRATION: Mt4Error.TRADE_EXPIRATION_DENIED,
+    Retcode.TOO_MANY_REQUESTS: Mt4Error.TOO_FREQUENT_REQUESTS,
+    Retcode.NO_CHANGES: Mt4Error.NO_RESULT,
+    Retcode.LOCKED: Mt4Error.ORDER_LOCKED,
+    Retcode.FROZEN: Mt4Error.TRADE_MODIFY_DENIED,
+    Retcode.CONNECTION: Mt4Error.NO_CONNECTION,
+    Retcode.LIMIT_ORDERS: Mt4Error.TRADE_TOO_MANY_ORDERS,
+    Retcode.LIMIT_POSITIONS: Mt4Error.TRADE_TOO_MANY_ORDERS,
+    Retcode.LIMIT_VOLUME: Mt4Error.TRADE_TOO_MANY_ORDERS,
+    Retcode.HEDGE_PROHIBITED: Mt4Error.TRADE_HEDGE_PROHIBITED,
+    Retcode.FIFO_CLOSE: Mt4Error.TRADE_PROHIBITED_BY_FIFO,
+}
+
+
+def mt4_error(retcode: int) -> Mt4Error:
+    """What MT4 calls a retcode; its common error for one that it has no name for."""
+    return ERROR_OF_RETCODE.get(retcode, Mt4Error.COMMON_ERROR)
