@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 from rich.console import Console
@@ -86,6 +87,8 @@ def read(path: Path) -> Bars:
 
 def _bar(cells: list[str], place: dict[str, int]) -> BarRow:
     prices = tuple([float(cells[place[name]]) for name in PRICES])
+    if not all(map(isfinite, prices)):
+        raise OverflowError
     volumes = ("tick_volume", "real_volume", "spread")
     rest = tuple([int(cells[place[name]]) if name in place else 0 for name in volumes])
     return int(cells[place["time"]]) * 1000, prices, rest

@@ -344,7 +344,7 @@ def test_missing_files_and_columns(report, capsys):
     assert "is not a *_trips.csv file" in run(capsys, report.deals_path)[2]
     assert "no such file" in run(capsys, path.with_name("none.json"))[2]
     assert "neither a .json list" in run(capsys, Path(__file__))[2]
-    path.write_text(path.read_text().splitlines()[0] + "\n1,2\n")
+    path.write_text(",".join(TRIP) + "\n1,2\n")
     assert "demo_trips.csv:2: 2 cells, but the header has" in run(capsys, path)[2]
 
 

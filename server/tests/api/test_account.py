@@ -116,7 +116,9 @@ def test_foreign_accounts_do_not_exist(world: World, connect: Callable[..., Api]
         api.refused(
             "not_found", "POST", "/orders", json=order_of(), headers={"X-Account-Id": account}
         )
-    assert connect(world.add_key(user="usr_other")).get("/positions") == []
+    other = connect(world.add_key(user="usr_other"))  # a key to all accounts of its own user
+    assert other.get("/positions") == []
+    other.refused("not_found", "GET", "/positions", headers={"X-Account-Id": own})
 
 
 def test_accounts_lists_what_the_key_covers(world: World, connect: Callable[..., Api]) -> None:

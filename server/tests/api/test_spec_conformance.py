@@ -261,10 +261,12 @@ def _broken(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
         return response
     if "X-Account-Id" in operation.names("header"):
         return call.send(stage.full, headers={"X-Account-Id": stage.ended})
-    accounts, stage.world.gateway.accounts = stage.world.gateway.accounts, {"acc_0": None}  # type: ignore[dict-item]
-    response = call.send(stage.full)
-    stage.world.gateway.accounts = accounts
-    return response
+    gateway: Any = stage.world.gateway
+    accounts, gateway.accounts = gateway.accounts, {"acc_0": None}
+    try:
+        return call.send(stage.full)
+    finally:
+        gateway.accounts = accounts
 
 
 def _under_way(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:

@@ -5,6 +5,7 @@ move when they are set, and a far terminal answers when it is told to.
 """
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable, Coroutine
 from itertools import count as _count
@@ -58,6 +59,16 @@ PRICES = {
     "BTCUSD": (6_500_000, 6_500_300),
     "WS30": (42_000, 42_002),
 }
+
+
+def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test on an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*fixtures: Any, **named: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*fixtures, **named), WATCHDOG_S))
+
+    return run
 
 
 class StillFeed:
@@ -140,19 +151,20 @@ class Spy:
         self._owner = owner
         self._name = name
         self._called = threading.Condition()
-        self._count = 0
+        self.count = 0
 
     def wait_for(self, count: int) -> None:
         """Return once the method was called so many times."""
         with self._called:
-            assert self._called.wait_for(lambda: self._count >= count, WATCHDOG_S)
+            assert self._called.wait_for(lambda: self.count >= count, WATCHDOG_S)
 
     def __enter__(self) -> "Spy":
         method = getattr(self._owner, self._name)
+        self._own = vars(self._owner).get(self._name)
 
         def watched(*args: Any) -> Any:
             with self._called:
-                self._count += 1
+                self.count += 1
                 self._called.notify_all()
             return method(*args)
 
@@ -160,7 +172,10 @@ class Spy:
         return self
 
     def __exit__(self, *error: object) -> None:
-        delattr(self._owner, self._name)
+        if self._own is None:
+            delattr(self._owner, self._name)
+        else:
+            setattr(self._owner, self._name, self._own)
 
 
 class World:

@@ -10,6 +10,7 @@ again on the same folder. After each restart:
 At the end: 200 keys, 200 orders, 200 positions: nothing was lost and nothing traded twice.
 """
 
+import json
 import random
 import threading
 from pathlib import Path
@@ -153,7 +154,7 @@ class Auditor:
             assert again.content == content, f"key {key} has another answer now"
             assert again.headers["Idempotency-Replayed"] == "true"
         for content in answers.values():
-            order = requests.models.complexjson.loads(content)
+            order = json.loads(content)
             assert orders[order["id"]] == order, "an answered order has changed"
         self.checked = len(answers)
         self._check_deals(rest, orders)

@@ -27,10 +27,8 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 def answers(given: Inputs, _expected: Answers) -> Answers:
     """Every figure of the example's kind."""
     found: Answers = {}
-    if given.has("balance"):
+    if given.has("balance", "equity"):
         found |= _figures(given)
-    elif given.has("equity"):
-        found |= _levels(given, _money(given, "equity"), _money(given, "margin"))
     if given.has("balance_after_stop_out"):
         found |= _compensated(given)
     if given.has("positions", "orders"):
@@ -47,10 +45,11 @@ def _shown(given: Inputs, amount: int) -> float:
 
 
 def _figures(given: Inputs) -> Answers:
+    whole = given.has("equity")  # of which the parts need not be told
     figures = account_figures(
-        _money(given, "balance"),
-        _money(given, "credit"),
-        _money(given, "profit", "floating"),
+        _money(given, "equity", "balance"),
+        0 if whole else _money(given, "credit"),
+        0 if whole else _money(given, "profit", "floating"),
         _money(given, "margin"),
         mode=FreeMarginMode(given.first("free_margin_mode", default="ALL_PROFIT")),
         blocked=_money(given, "commission_blocked", "blocked"),
@@ -60,8 +59,7 @@ def _figures(given: Inputs) -> Answers:
     found = {
         "equity": _shown(given, figures.equity),
         "free_margin": _shown(given, figures.free_margin),
-        "floating": _shown(given, figures.profit),
-        "balance": _shown(given, figures.balance),
+        "margin_free": _shown(given, figures.free_margin),
     }
     return found | _levels(given, figures.equity, figures.margin)
 

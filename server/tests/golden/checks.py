@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from msgspec.structs import replace
 from server.tests.golden.inputs import SIDES, Inputs, lots
 
-from fxsocket_server.broker.checks import volume_limit_refusal
+from fxsocket_server.broker.checks import volume_limit_refusal, volume_refusal
 from fxsocket_server.broker.stops import (
     Refusal,
     pending_freeze_refusal,
@@ -16,6 +17,7 @@ from fxsocket_server.broker.stops import (
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.units import fixed_of
+from quotes import NamedRate
 
 Answers = dict[str, Any]
 
@@ -24,6 +26,8 @@ def answers(given: Inputs, _expected: Answers) -> Answers:
     """The retcode of each trial, request, or of the only one; "accept" where none is printed."""
     if given.has("requests"):
         return {"results": [_code(refusal, "accept") for refusal in _volume_limits(given)]}
+    if given.has("volume_min", "volume_step"):
+        return _volumes(given)
     if given.has("trials"):
         fields = given.first("fields")
         trials = (dict(zip(fields, row, strict=True)) for row in given.first("trials"))
@@ -34,6 +38,23 @@ def answers(given: Inputs, _expected: Answers) -> Answers:
 
 def _code(refusal: Refusal | None, accepted: str) -> str:
     return str(int(refusal.retcode)) if refusal else accepted
+
+
+# --- volume ----------------------------------------------------------------------------------
+
+
+def _volumes(given: Inputs) -> Answers:
+    """One volume or several against minimum, maximum and step."""
+    spec = replace(
+        NamedRate(given.symbol or "EURUSD").spec,
+        volume_min=given.lots("volume_min"),
+        volume_max=given.lots("volume_max", default=10**6),
+        volume_step=given.lots("volume_step", default=0.01),
+    )
+    volumes = given.first("volumes", "trials", default=[given.first("volume", default=0)])
+    amounts = [volume[0] if isinstance(volume, list) else volume for volume in volumes]
+    results = [_code(volume_refusal(spec, lots(volume)), "accept") for volume in amounts]
+    return {"results": results, "retcode": results[0]}
 
 
 # --- volume limit ----------------------------------------------------------------------------

@@ -80,12 +80,17 @@ def _tier(given: Inputs, lower: float, upper: float | None, rate: float) -> Comm
     return CommissionTier(
         rate=lots(rate),
         unit=_unit(given),
-        per=CommissionPer.DEAL if given.has("per_deal") else CommissionPer.LOT,
+        per=CommissionPer.DEAL if _is_per_deal(given) else CommissionPer.LOT,
         lower=lots(lower),
         upper=None if upper is None else lots(upper),
         minimum=minimum,
         maximum=maximum,
     )
+
+
+def _is_per_deal(given: Inputs) -> bool:
+    words = str(given.first("per", "type", default="")).upper()
+    return given.has("per_deal") or words in ("DEAL", "PER_DEAL", "TRADE", "PER_TRADE")
 
 
 def _unit(given: Inputs) -> CommissionUnit:

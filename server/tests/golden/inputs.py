@@ -26,6 +26,7 @@ SIDES = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SEL
 PRICES = ("price", "last", "open", "close")
 
 _RATE = re.compile(r"([A-Z]{6})(?:_(bid|ask))?")
+_ACCOUNT = re.compile(r"\b([A-Z]{3}) account\b|\b(?:to|in) ([A-Z]{3})\b")
 
 
 def ratio(value: float) -> Ratio:
@@ -129,8 +130,9 @@ class Inputs:
 
     @property
     def side(self) -> Side:
-        """Buy unless said otherwise."""
-        return SIDES[str(self.first("side", "type", default="buy")).lower()]
+        """Buy unless said otherwise, by a direction or an order type."""
+        named = str(self.first("side", "direction", "order_type", "type", default="buy")).lower()
+        return Side.SELL if re.match(r"(order_type_)?(sell|short)", named) else Side.BUY
 
     def price(self, side: Side) -> float | None:
         """What the side deals at: Ask for a buy, Bid for a sell, or the only price there is."""
@@ -140,9 +142,10 @@ class Inputs:
 
     def tick_ratio(self) -> Ratio:
         """Tick value over tick size; 1 where the example has none."""
-        if not self.has("tick_value"):
+        if not self.has("tick_value", "tick_price"):
             return ONE
-        return tick_ratio(self.lots("tick_value"), points(self.first("tick_size")), DIGITS)
+        size = points(self.first("tick_size", default=1))
+        return tick_ratio(self.lots("tick_value", "tick_price"), size, DIGITS)
 
     # --- currencies --------------------------------------------------------------------------
 
@@ -164,10 +167,16 @@ class Inputs:
 
     @cached_property
     def deposit(self) -> str:
-        """The account's currency; USD where rates lead to it, "" where nothing is converted."""
-        named = self.first("deposit_ccy", "deposit_currency", "account_currency", "deposit")
+        """The account's currency: named, in the title, or USD where rates lead to it.
+
+        "" where nothing is converted.
+        """
+        named = self.first("deposit_ccy", "deposit_currency", "account_currency", "account_ccy")
         if named:
             return str(named)
+        titled = _ACCOUNT.search(self.title)
+        if titled and self.quotes:
+            return titled[1] or titled[2]
         return "USD" if any("USD" in (pair(name) or ()) for name in self.quotes) else ""
 
     @property
@@ -188,7 +197,8 @@ class Inputs:
     def converts_itself(self, source: str) -> bool:
         """Whether the traded symbol is the rate from a currency to the deposit currency."""
         named = [set(pair(name) or ()) for name in self.quotes]
-        if not self.deposit or source == self.deposit or {source, self.deposit} in named:
+        given = self.has("conversion_rate", "conversion")
+        if given or not self.deposit or source == self.deposit or {source, self.deposit} in named:
             return False
         if pair(self.symbol):
             return {source, self.deposit} == set(self.currencies)
@@ -196,6 +206,8 @@ class Inputs:
 
     def conversion(self, source: str, at_ask: bool) -> Ratio:
         """The rate from a currency to the deposit currency; MT4 may ask for the `middle`."""
+        if self.has("conversion_rate", "conversion"):
+            return ratio(self.first("conversion_rate", "conversion"))
         if not source or not self.deposit:
             return ONE
         traded = self.symbol if pair(self.symbol) else ""

@@ -7,7 +7,7 @@ from typing import Any
 from server.tests.golden.inputs import DIGITS, SIDES, Inputs, lots, percent, points, ratio
 
 from fxsocket_server.model.conversion import ONE, Ratio, plus
-from fxsocket_server.model.enums import CalcMode, OrderType, Side
+from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.leverage import Tier, charged_volume, tiered_margin
 from fxsocket_server.model.margin import Leg, MarginTerms, leg_amount, margin, once_open
 from fxsocket_server.model.symbol_margin import (
@@ -32,6 +32,7 @@ _STATE = re.compile(
     r"(?:after|while)_(?P<relation>opposite|same_side)"
     r"(?:_(?:buy|sell)_(?P<lots>\d+(?:_\d+)?))?_(?P<state>filled|started|placed)"
 )
+SETTLEMENT = ("settlement", "settlement_price", "clearing_price")
 STOPS = frozenset(
     (
         OrderType.BUY_STOP,
@@ -44,8 +45,8 @@ STOPS = frozenset(
 
 def answers(given: Inputs, expected: Answers) -> Answers:
     """Every figure of the example's kind."""
-    if given.calc_mode is CalcMode.EXCH_FUTURES_FORTS and given.has("settlement"):
-        return {"margin": _forts(given)}
+    if given.has(*SETTLEMENT):
+        return _forts(given)
     positions, orders = _positions(given), _orders(given)
     found = _single(given) if not positions else _of_positions(given, positions, orders)
     if positions and (given.has("new_order") or any(map(_STATE.fullmatch, expected))):
@@ -114,6 +115,8 @@ def _positions(given: Inputs) -> list[Row]:
     for name, side in (("buys", "buy"), ("sells", "sell")):
         for row in given.first(name, default=[]):
             rows.append([side, *row] if isinstance(row, list) else [side, row])
+    if not rows and given.has("tiers"):
+        rows = [[given.side.lower(), given.first("volume", default=1)]]
     return [_row(row, price) for row in rows]
 
 
@@ -186,7 +189,8 @@ def _of_positions(given: Inputs, positions: list[Row], orders: list[Row]) -> Ans
     else:
         pending = [leg for legs in resting.values() for leg in legs]
         total = hedged.total + resting_margin(terms, pending)
-        found |= {"total": decimal_of(total, _digits(terms))}
+        waiting = decimal_of(resting_margin(terms, pending), _digits(terms))
+        found |= {"total": decimal_of(total, _digits(terms)), "pending_margin": waiting}
         found |= _floating(given, terms, hedged, pending) if given.has("tiers") else {}
     return found | {"margin": found["total"]}
 
@@ -238,12 +242,15 @@ def _floating(
     )
     for leg in pending:
         volume = plus(volume, (leg.volume, LOT))
-    basis = str(given.first("by", "basis", "range", default="notional")).lower()
+    titled = "volume" if "volume" in given.title.lower() else "notional"
+    basis = str(given.first("by", "basis", "range", default=titled)).lower()
     exposure = {"volume": volume, "margin": before}.get(basis, notional)
+    after = _number(tiered_margin(before, exposure, _tiers(given)))
     return {
         "before_rule": _number(before),
         "notional": _number(notional),
-        "after_rule": _number(tiered_margin(before, exposure, _tiers(given))),
+        "after_rule": after,
+        "total": after,
     }
 
 
@@ -335,7 +342,7 @@ def _charge(given: Inputs, terms: MarginTerms, leg: Leg, *, opening: bool) -> Ch
 # --- FORTS -----------------------------------------------------------------------------------
 
 
-def _forts(given: Inputs) -> float:
+def _forts(given: Inputs) -> Answers:
     positions = _positions(given)
     side, volume, price = positions[0] if positions else ("buy", 0, 0)
     orders = [
@@ -348,9 +355,10 @@ def _forts(given: Inputs) -> float:
         orders,
         initial_buy=given.lots("initial_buy", "margin_initial_buy", "margin_initial"),
         initial_sell=given.lots("initial_sell", "margin_initial_sell", "margin_maintenance"),
-        settlement=points(given.first("settlement")),
+        settlement=points(given.first(*SETTLEMENT)),
         digits=DIGITS,
         tick_ratio=given.tick_ratio(),
         currency_rate=given.lots("currency_rate", "margin_currency_rate"),
     )
-    return decimal_of(amount, 2)
+    names = {"margin": amount.total, "margin_buy": amount.buy, "margin_sell": amount.sell}
+    return {name: decimal_of(value, 2) for name, value in names.items()}

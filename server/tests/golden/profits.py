@@ -22,7 +22,8 @@ def answers(given: Inputs, _expected: Answers) -> Answers:
     found: Answers = {"profit_ccy": given.profit_currency}
     if given.has("move_points"):
         step = fixed_of(given.first("move_points"), 0) * points(given.first("point"))
-        ask, bid = points(given.first("ask", "open")), points(given.first("bid", "open"))
+        ask = points(given.first("ask", "open", "price", default=0))
+        bid = points(given.first("bid", "open", "price", default=0))
         found["buy"] = profit_of(given, Side.BUY, ask, ask + step)
         found["sell"] = profit_of(given, Side.SELL, bid, bid - step)
         found["profit"] = found[given.side.lower()]

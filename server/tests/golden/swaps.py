@@ -146,7 +146,11 @@ def _nights(given: Inputs, expected: Answers) -> Answers:
             money_digits=digits,
         )
 
-    total = decimal_of(accrued(one, _days(given), _multipliers(given)), digits)
+    if given.has("days", "multiplier"):  # charged at once, as articles count
+        amount = one(given.lots("days", "multiplier"))
+    else:
+        amount = accrued(one, _days(given), _multipliers(given))
+    total = decimal_of(amount, digits)
     found: Answers = {"swap": total, "by_mt5_multipliers": total}
     found |= {"financing": decimal_of(one(LOT), digits)} | _point_values(given, digits)
     if "published_days" in expected:  # an article's own count of days, charged at once
@@ -203,7 +207,7 @@ def _days(given: Inputs) -> Sequence[int]:
     if given.has("opened", "open_time"):
         opened, closed = given.first("opened", "open_time"), given.first("closed", "close_time")
         return rollover_days(_server_ms(opened), _server_ms(closed))
-    nights = given.first("nights", default=given.first("days", default=1))
+    nights = given.first("nights", default=1)
     if isinstance(nights, list):
         by_weekday = {weekday_of(day): day for day in range(len(WEEKDAYS))}
         return [by_weekday[WEEKDAYS.index(str(name).lower()[:3])] for name in nights]

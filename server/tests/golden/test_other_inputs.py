@@ -3,6 +3,8 @@
 Those named MQ are worked examples of MetaQuotes' manuals; the others were calculated by hand.
 """
 
+from typing import Any
+
 import pytest
 from server.tests.golden.adapter import answers
 from server.tests.golden.test_golden import agrees
@@ -139,7 +141,7 @@ MARGINS = {
             "settlement": 73_638, "initial_buy": 7_665.41, "initial_sell": 7_739.59,
             "tick_value": 1, "tick_size": 1,
         },
-        {"margin": 45_563.13},
+        {"margin": 45_563.13, "margin_buy": 37_057.05, "margin_sell": 45_563.13},
     ),
     "MQ floating leverage by volume": (
         {
@@ -320,6 +322,13 @@ SWAPS = {
         },
         {"swap": -20},
     ),
+    "days that an article counts at once": (
+        {
+            "swap_mode": "POINTS", "swap_long": -13.472, "volume": 1, "contract_size": 100_000,
+            "point": 1e-05, "days": 3,
+        },
+        {"swap": -40.42},
+    ),
     "every day of the week": (
         {
             "swap_mode": "POINTS", "swap_long": -5, "volume": 1, "contract_size": 100,
@@ -404,6 +413,10 @@ ACCOUNTS = {
     ),
     "at the level": ({"equity": 80, "margin": 200, "stop_out_pct": 40}, {"stop_out": False}),
     "below it": ({"equity": 79.99, "margin": 200, "stop_out_pct": 40}, {"stop_out": True}),
+    "of an equity": (
+        {"equity": 68_319.53, "margin": 51_193.67},
+        {"free_margin": 17_125.86, "margin_level": 133.45308121101692},
+    ),
     "in money": ({"equity": 79, "margin": 200, "stop_out_money": 80}, {"stop_out": True}),
     "MT5 comment": ({"equity": 99, "margin": 200}, {"comment": "[so 49.50%/99.00/200.00]"}),
     "orders first, the smallest profit at last": (
@@ -454,6 +467,13 @@ CHECKS = {
         },
         {"results": ["10016", "10016", "10008"]},
     ),
+    "volumes": (
+        {
+            "volume_min": 0.1, "volume_max": 5, "volume_step": 0.1,
+            "volumes": [0.1, 0.05, 0.15, 5, 5.1],
+        },
+        {"results": ["accept", "10014", "10014", "accept", "10014"]},
+    ),
     "resting orders count": (
         {
             "volume_limit": 5, "position": ["sell", 2], "orders": [["sell_stop", 2]],
@@ -486,7 +506,7 @@ QUOTES = {
     ),
 }  # fmt: skip
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "margin": MARGINS,
     "profit": PROFITS,
     "swap": SWAPS,

@@ -285,7 +285,7 @@ class Plain:
         self.volumes[ticket] = after
         opens = {DealEntry.IN: before * sign >= 0, DealEntry.INOUT: before * after < 0}
         assert opens.get(deal.entry, abs(after) < abs(before))
-        price = Decimal(deal.price)
+        price = Decimal(deal.price or 0)
         if deal.entry is DealEntry.IN:
             held = self.means.get(ticket, Decimal(0)) * abs(before)
             mean = (held + price * deal.volume) / abs(after)

@@ -223,6 +223,7 @@ def test_a_rate_is_searched_by_suffix_then_alphabet():
         def __init__(self, symbol: str) -> None:
             self.spec = replace(euro.spec, symbol=symbol)
             self.bid, self.ask = 1, 2
+            self.box = (1, 1, 2, 2)
 
     quoted = [Quoted("EURUSD.x"), Quoted("EURUSD.b"), Quoted("EURUSD.a")]
     traded = replace(books["EURJPY"].spec, symbol="EURJPY.b")

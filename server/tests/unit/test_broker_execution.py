@@ -348,6 +348,23 @@ def test_holidays_and_the_life_of_a_symbol():
     assert late.code(Action.DEAL, SELL, position_ticket=ticket) == Retcode.DONE
 
 
+def test_an_expired_symbol_ends_what_is_left_on_it():
+    end = NOW + 5_000
+    desk = Desk(expiration_ms=end)
+    desk.place(OrderType.BUY_LIMIT, 100_000)
+    ticket = desk.open(volume=2 * LOT)
+    assert desk.tick(BID + 10) == ()
+    again = Broker(desk.terms, desk.specs, desk.broker.snapshot())
+    facts = desk.broker.on_tick("EURUSD", end, BID + 20, ASK + 20)
+    assert facts == again.on_tick("EURUSD", end, BID + 20, ASK + 20)
+    expired, closing, deal, position, _ = facts
+    assert (expired.status, closing.comment) == (OrderStatus.EXPIRED, "expired")
+    assert (deal.price, position.ticket, position.volume) == (BID + 20, ticket, 0)
+    for later in range(3):
+        assert desk.broker.on_tick("EURUSD", end + later, BID + 20, ASK + 20) == ()
+    assert desk.broker._books["EURUSD"].deadline_ms == desk.broker.rollover_ms
+
+
 def test_orders_may_have_to_live_a_while():
     desk = Desk(terms={"expiration_min_ms": 600_000})
     limit = {"action": Action.PENDING, "order_type": OrderType.BUY_LIMIT, "price": 100_000}
@@ -398,6 +415,7 @@ def test_mt4_knows_no_filling_and_no_stop_limit():
     stop = {"price": 108_400, "stop_limit": 108_350}
     answer = desk.ask(Action.PENDING, OrderType.BUY_STOP_LIMIT, **stop)
     assert (answer.retcode, "no stop-limit" in answer.comment) == (Retcode.INVALID_ORDER, True)
+    assert desk.ask(volume=1).comment.endswith("(MT4 error 131 INVALID_TRADE_VOLUME)")
 
 
 def test_a_partial_close_on_mt4_goes_on_as_a_new_order():

@@ -1,5 +1,7 @@
 """Margin of one volume, of both sides of a symbol, and of orders beside it, by hand."""
 
+from typing import Any
+
 import pytest
 
 from fxsocket_server.model.conversion import price_ratio
@@ -237,7 +239,7 @@ def test_without_a_position_the_costlier_side_counts_and_every_stop():
 
 # --- FORTS -----------------------------------------------------------------------------------
 
-SESSION = {
+SESSION: dict[str, Any] = {
     "initial_buy": 7_000 * LOT,
     "initial_sell": 8_000 * LOT,
     "settlement": 100,
@@ -247,18 +249,18 @@ SESSION = {
 
 
 def test_a_future_beyond_its_settlement_price_costs_more():
-    assert forts_margin(0, 0, [FortsOrder(Side.BUY, LOT, 90)], **SESSION) == 690_000
-    assert forts_margin(0, 0, [FortsOrder(Side.BUY, LOT, 110)], **SESSION) == 710_000
-    assert forts_margin(0, 0, [FortsOrder(Side.SELL, LOT, 110)], **SESSION) == 790_000
+    assert forts_margin(0, 0, [FortsOrder(Side.BUY, LOT, 90)], **SESSION).total == 690_000
+    assert forts_margin(0, 0, [FortsOrder(Side.BUY, LOT, 110)], **SESSION).total == 710_000
+    assert forts_margin(0, 0, [FortsOrder(Side.SELL, LOT, 110)], **SESSION).total == 790_000
     doubled = {**SESSION, "currency_rate": 100 * LOT}
-    assert forts_margin(0, 0, [FortsOrder(Side.SELL, LOT, 90)], **doubled) == 820_000
+    assert forts_margin(0, 0, [FortsOrder(Side.SELL, LOT, 90)], **doubled).total == 820_000
 
 
 def test_a_position_is_collateral_for_opposite_orders():
-    assert forts_margin(LOT, 100, **SESSION) == 700_000
-    assert forts_margin(-LOT, 100, **SESSION) == 800_000
+    assert forts_margin(LOT, 100, **SESSION).total == 700_000
+    assert forts_margin(-LOT, 100, **SESSION).total == 800_000
     orders = [FortsOrder(Side.SELL, 3 * LOT, 100)]
-    assert forts_margin(LOT, 100, orders, **SESSION) == 1_600_000
+    assert forts_margin(LOT, 100, orders, **SESSION).total == 1_600_000
 
 
 # --- floating leverage -----------------------------------------------------------------------

@@ -7,7 +7,18 @@ import pytest
 
 from fxsocket_server.broker import profile as profile_module
 from fxsocket_server.broker.profile import ProfileError, parse_profile, with_file_digits
-from fxsocket_server.model.enums import CalcMode, Filling, OrderType, SwapMode, TradeMode
+from fxsocket_server.model.enums import (
+    CalcMode,
+    CommissionEntry,
+    ExecutionMode,
+    Filling,
+    MarginMode,
+    OrderType,
+    Platform,
+    SwapMode,
+    TradeMode,
+)
+from fxsocket_server.model.leverage import Tier
 from fxsocket_server.model.server_time import NEW_YORK_CLOSE
 from fxsocket_server.model.sessions import is_open
 from fxsocket_server.model.symbol import Session
@@ -151,6 +162,76 @@ def test_money_swaps_do_not_depend_on_digits(standard):
     assert with_file_digits(bitcoin, 4).swap_long == bitcoin.swap_long
 
 
+# --- every bundled profile -------------------------------------------------------------------
+
+
+@pytest.fixture(params=sorted(path.stem for path in STANDARD.parent.glob("*.toml")))
+def bundled(request):
+    path = STANDARD.parent / f"{request.param}.toml"
+    return parse_profile(path.read_text(encoding="utf-8"), path.name)
+
+
+def test_a_bundled_profile_is_complete(bundled):
+    assert bundled.name
+    assert {spec.currency_profit for spec in bundled.symbols.values()}
+    for name, spec in bundled.symbols.items():
+        generator = bundled.generators[name]
+        assert generator.bid % spec.tick_size == 0
+        assert spec.trade_sessions
+    assert bundled.terms(currency="JPY").money_digits == 0
+    assert bundled.terms().margin_mode is bundled.rules.margin_mode
+
+
+def test_what_the_profiles_are_for():
+    def named(name):
+        path = STANDARD.parent / f"{name}.toml"
+        return parse_profile(path.read_text(encoding="utf-8"), path.name)
+
+    assert all(name.endswith(".ecn") for name in named("ecn").symbols)
+    assert all(spec.commissions for spec in named("ecn").symbols.values())
+    assert named("instant").symbols["EURUSD"].execution_mode is ExecutionMode.INSTANT
+    assert named("micro").symbols["EURUSDm"].volume_min == LOT // 1000
+    prop = named("prop")
+    assert (prop.margin_call_level, prop.stop_out_level) == (10_000, 5_000)
+    assert prop.rules.limit_positions
+    assert named("mt4").rules.platform is Platform.MT4
+    assert named("netting").rules.margin_mode is MarginMode.NETTING
+    exchange = named("exchange")
+    assert exchange.rules.margin_mode is MarginMode.EXCHANGE
+    assert all(spec.depth for spec in exchange.symbols.values())
+
+
+def test_what_a_file_may_say_of_money():
+    text = SMALL.replace(
+        "[groups.fx]",
+        """[commissions.side]
+tiers = [[10, 7], [0, 3.5]]
+unit = "MONEY_PROFIT"
+entry = "IN"
+minimum = 1
+
+[groups.fx]
+commissions = ["side"]
+margin_rates = [1, 1, 0.5, 0.5, 0, 0, 0, 0]
+leverage_tiers = [[200000, 0.1], [0, 1]]
+holidays = ["2025-12-25"]
+expiration_date = "2026-01-01"
+swap_multipliers = [0, 1, 1, 3, 1, 1, 0]""",
+    )
+    spec = parse_profile(text, "small.toml").symbols["EURUSD.ecn"]
+    (rule,) = spec.commissions
+    first, rest = rule.tiers
+    assert (first.lower, first.upper, first.rate) == (0, 10 * LOT, 7 * LOT)
+    assert (rest.lower, rest.upper, rest.rate) == (10 * LOT, None, LOT * 7 // 2)
+    assert (first.minimum, first.maximum) == (100, None)
+    assert rule.entry is CommissionEntry.IN
+    assert spec.margin_rates[:4] == (LOT, LOT, LOT // 2, LOT // 2)
+    assert spec.leverage_tiers == (Tier(200_000 * LOT, LOT // 10), Tier(None, LOT))
+    assert spec.holidays == (20_447,)
+    assert spec.expiration_ms == 1_767_225_600_000 - 7_200_000  # 00:00 server time, UTC+2
+    assert spec.swap_multipliers[3] == 3 * LOT
+
+
 # --- what is wrong ---------------------------------------------------------------------------
 
 
@@ -191,6 +272,25 @@ def test_money_swaps_do_not_depend_on_digits(standard):
         ("stops_level = 3\n", 'filling_modes = "FOK"\n', "filling_modes: must be a list of names"),
         ("stops_level = 3\n", "spread_floating = 1\n", "spread_floating: must be true or false"),
         ("stops_level = 3\n", 'execution_mode = "NEVER"\n', "must be one of REQUEST"),
+        ("stops_level = 3\n", 'commissions = ["x"]\n', "no [commissions.x]; known: none"),
+        ("stops_level = 3\n", "margin_rates = [1]\n", "margin_rates: must be 8 numbers, is 1"),
+        ("stops_level = 3\n", "margin_rates = 1\n", "margin_rates: must be a list of numbers"),
+        ("stops_level = 3\n", "margin_rates = [true]\n", "margin_rates: must be a number from 0"),
+        ("stops_level = 3\n", "leverage_tiers = [1]\n", "must be a list of [number, number]"),
+        ("stops_level = 3\n", 'holidays = ["2025-02-30"]\n', "must be a date such as"),
+        ("stops_level = 3\n", "start_date = 2025\n", "start_date: must be a date such as"),
+        ("leverage = 30", 'leverage = 30\nmargin_mode = "NET"', "6: margin_mode: must be one of"),
+        (
+            "leverage = 30",
+            'leverage = 30\nplatform = "MT4"\nmargin_mode = "NETTING"',
+            "7: margin_mode: must be HEDGING with platform MT4",
+        ),
+        (
+            "[groups.fx]",
+            "[commissions.x]\ntiers = [[5, 1], [4, 1]]\n[groups.fx]",
+            "14: commissions.x.tiers: must rise",
+        ),
+        ("[groups.fx]", "[commissions.x]\n[groups.fx]", "commissions.x.rate: is missing; add it"),
         ("stops_level = 3\n", 'swap_triple_day = "midweek"\n', "must be one of sunday"),
     ],
 )

@@ -1,5 +1,7 @@
 """Profit of every mode and the rate it is converted at, by hand-made examples."""
 
+from typing import Any
+
 import pytest
 
 from fxsocket_server.model.enums import CalcMode, Side
@@ -43,7 +45,12 @@ def test_forex_rounds_each_leg_before_it_subtracts():
 
 
 def test_other_modes_round_the_difference():
-    arguments = {"contract_size": EUR, "open_price": 108_341, "close_price": 108_345, "digits": 5}
+    arguments: dict[str, Any] = {
+        "contract_size": EUR,
+        "open_price": 108_341,
+        "close_price": 108_345,
+        "digits": 5,
+    }
     legs = profit(CalcMode.FOREX, Side.BUY, volume_of(0.001), **arguments)
     difference = profit(CalcMode.CFD, Side.BUY, volume_of(0.001), **arguments)
     assert (legs, difference) == (1, 0)
@@ -62,7 +69,7 @@ DIFFERENCES = (
 
 @pytest.mark.parametrize("mode", DIFFERENCES)
 def test_a_difference_of_half_a_cent_rounds_away_from_zero(mode):
-    arguments = {"contract_size": EUR, "digits": 5, "open_price": 100_000}
+    arguments: dict[str, Any] = {"contract_size": EUR, "digits": 5, "open_price": 100_000}
     for side, sign in ((Side.BUY, 1), (Side.SELL, -1)):
         assert profit(mode, side, volume_of(0.001), close_price=100_005, **arguments) == sign
         assert profit(mode, side, volume_of(0.001), close_price=99_995, **arguments) == -sign
@@ -83,21 +90,26 @@ FUTURES = (
 @pytest.mark.parametrize("mode", FUTURES)
 def test_futures_count_ticks_and_no_contract(mode):
     ratio = tick_ratio(volume_of(12.5), 25, 2)  # 12.50 per tick of 0.25
-    arguments = {"open_price": 450_000, "close_price": 449_025, "digits": 2, "tick_ratio": ratio}
+    arguments: dict[str, Any] = {
+        "open_price": 450_000,
+        "close_price": 449_025,
+        "digits": 2,
+        "tick_ratio": ratio,
+    }
     assert profit(mode, Side.SELL, 3 * LOT, **arguments) == 146_250
     assert profit(mode, Side.SELL, 3 * LOT, contract_size=EUR, **arguments) == 146_250
 
 
 @pytest.mark.parametrize("mode", [CalcMode.EXCH_BONDS, CalcMode.EXCH_BONDS_MOEX])
 def test_bonds_are_percentages_of_their_face_with_interest(mode):
-    arguments = {
+    arguments: dict[str, Any] = {
         "open_price": 9_850,
         "close_price": 9_910,
         "digits": 2,
         "face_value": 1_000 * LOT,
     }
     assert profit(mode, Side.BUY, 10 * LOT, **arguments) == 6_000
-    interest = {"open_accrued": volume_of(1.2), "close_accrued": volume_of(4.7)}
+    interest: dict[str, Any] = {"open_accrued": volume_of(1.2), "close_accrued": volume_of(4.7)}
     assert profit(mode, Side.BUY, 10 * LOT, **arguments, **interest) == 9_500
     assert profit(mode, Side.SELL, 10 * LOT, **arguments, **interest) == -9_500
 

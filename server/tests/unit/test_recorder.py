@@ -320,7 +320,8 @@ def test_what_is_done_stays_done_before_it_is_durable(begin: str, end: str) -> N
     waiting = books.fold(last, commit=False)
     assert books.fold(first, commit=False).events == []
     books.commit(waiting)
-    assert books.book.orders == books.book.positions == {}
+    assert books.book.orders == {}
+    assert books.book.positions == {}
 
 
 @pytest.mark.parametrize(

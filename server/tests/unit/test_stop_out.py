@@ -12,7 +12,6 @@ from fxsocket_server.model.stop_out import (
     margin_level,
     mt4_stop_out_comment,
     next_order,
-    next_position,
     stop_out_comment,
 )
 
@@ -52,11 +51,9 @@ def test_the_costliest_pending_order_goes_first():
 
 
 def test_the_largest_loss_goes_first_then_the_smallest_profit():
-    assert next_position([(7, -100), (5, -300), (9, 20)]) == 5
-    assert next_position([(7, 100), (5, 300), (9, 20)]) == 9
-    assert next_position([(8, -100), (7, -100)]) == 7
-    assert next_position([]) is None
     assert liquidation_order([(7, -100), (5, -300), (9, 20), (6, -100)]) == [5, 6, 7, 9]
+    assert liquidation_order([(7, 100), (5, 300), (9, 20)]) == [9, 7, 5]
+    assert liquidation_order([]) == []
 
 
 def test_fully_hedged():

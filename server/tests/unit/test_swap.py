@@ -1,5 +1,7 @@
 """Swaps: nights, multipliers, modes and reopening prices, by hand-made examples."""
 
+from typing import Any
+
 import pytest
 
 from fxsocket_server.model.enums import CalcMode, Side, SwapMode
@@ -85,7 +87,7 @@ def test_interest_is_a_share_of_the_lots_value(mode, calc_mode, expected):
 
 
 def test_days_in_the_year():
-    arguments = {"calc_mode": CalcMode.CFD, "price": (36_500, 1)}
+    arguments: dict[str, Any] = {"calc_mode": CalcMode.CFD, "price": (36_500, 1)}
     rate = volume_of(10)
     assert night(SwapMode.INTEREST_OPEN, rate, LOT, days_in_year=365, **arguments) == 1_000
     assert night(SwapMode.INTEREST_OPEN, rate, LOT, **arguments) == 1_014

@@ -14,8 +14,8 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.ports import FeedGate
 from fxsocket_server.model.account import Account
+from fxsocket_server.model.conversion import currency_digits
 from fxsocket_server.model.enums import AccountKind
-from fxsocket_server.model.money import currency_digits
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.settings import Settings, SettingsError
 from fxsocket_server.storage.tick_files import (

@@ -13,6 +13,7 @@ from fxsocket_server.model import conversion, profit
 from fxsocket_server.model.conversion import ONE, Ratio
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import OrderFact, PositionFact, Quote
+from fxsocket_server.model.margin import MarginTerms
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import LOT, POWERS
 
@@ -53,6 +54,7 @@ class Book:
     __slots__ = (
         "_close_converts",
         "_deadlines",
+        "_ends_ms",
         "_floating",
         "_floating_at",
         "_inexact",
@@ -67,6 +69,7 @@ class Book:
         "margin_cache",
         "margin_is_steady",
         "margin_route",
+        "margin_terms",
         "offers",
         "orders",
         "positions",
@@ -97,8 +100,9 @@ class Book:
         self.profit_digits = terms.money_digits if in_deposit else other_digits
         self.tick_ratio = tick_ratio_of(spec)
         self._point_unit = self._unit()
-        self.deadline_ms = NEVER
         self._rollover_ms = NEVER
+        self._ends_ms = NEVER if spec.expiration_ms is None else spec.expiration_ms
+        self.deadline_ms = self._ends_ms
         self._deadlines: dict[int, int] = {}
         self._inexact = 0
         self._floating = 0
@@ -121,6 +125,7 @@ class Book:
         """
         self.profit_route = profit_route
         self.margin_route = margin_route
+        self.margin_terms: MarginTerms | None = None
         profit_step, margin_step = profit_route.step_of(self), margin_route.step_of(self)
         self._close_converts = profit_step is not None and profit_step.backwards
         self.price_converts = margin_step is not None and not margin_step.backwards
@@ -210,9 +215,18 @@ class Book:
         self._rollover_ms = rollover_ms
         self._refresh_deadline()
 
+    def has_ended(self, time_ms: int) -> bool:
+        """Whether the symbol has expired, with something left to end; told until nothing is."""
+        if time_ms < self._ends_ms:
+            return False
+        if not self.positions and not self.orders:
+            self._ends_ms = NEVER
+            self._refresh_deadline()
+        return True
+
     def _refresh_deadline(self) -> None:
-        self.deadline_ms = min(self._deadlines.values(), default=NEVER)
-        self.deadline_ms = min(self.deadline_ms, self._rollover_ms)
+        first = min(self._deadlines.values(), default=NEVER)
+        self.deadline_ms = min(first, self._rollover_ms, self._ends_ms)
 
     # --- profit ------------------------------------------------------------------------------
 

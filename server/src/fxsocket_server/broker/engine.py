@@ -27,12 +27,14 @@ from fxsocket_server.broker.ledger import (
     deadline_of,
 )
 from fxsocket_server.broker.margins import NewOrder
+from fxsocket_server.broker.mt4 import mt4_error
 from fxsocket_server.broker.rollover import roll_over
 from fxsocket_server.broker.state import AccountTerms, BrokerState, PeriodDeal
 from fxsocket_server.broker.stop_out import liquidate
 from fxsocket_server.broker.stops import Refusal
 from fxsocket_server.broker.triggers import ASK_RISES, BID_FALLS, Hit
 from fxsocket_server.model.account import AccountFigures
+from fxsocket_server.model.conversion import Ratio
 from fxsocket_server.model.enums import DealType, Filling, OrderStatus, OrderType, Reason
 from fxsocket_server.model.facts import (
     Fact,
@@ -43,7 +45,7 @@ from fxsocket_server.model.facts import (
     TerminalSnapshot,
     TradeRequest,
 )
-from fxsocket_server.model.money import Ratio, tick_value
+from fxsocket_server.model.profit import tick_value
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.stop_out import is_below
 from fxsocket_server.model.symbol import SymbolSpec
@@ -138,18 +140,43 @@ class Broker:
             return ()
         return tuple(self._work_off(book, time_ms))
 
-    def request(self, request: TradeRequest, time_ms: int) -> Report:
-        """Answer a trade request at the newest prices; a refusal has no facts."""
+    def request(self, request: TradeRequest, time_ms: int, depth: int = 0) -> Report:
+        """Answer a trade request at the newest prices; a refusal has no facts.
+
+        A `depth` stands in place of the symbol's: the most that may be filled at once.
+        """
+        if depth:
+            return self._request_in_depth(request, time_ms, depth)
         self._ledger.begin(time_ms)
         result = perform(self._ledger, request, time_ms)
         if isinstance(result, Refusal):
-            return Report(retcode=result.retcode, facts=(), time_ms=time_ms, comment=result.comment)
+            return self._refused(result, time_ms)
         return result
 
     def deposit(self, amount: int, time_ms: int, comment: str = "") -> tuple[Fact, ...]:
         """Pay money in, or out when negative."""
         self._ledger.begin(time_ms)
         return deals.money_deal(self._ledger, DealType.BALANCE, amount, time_ms, comment)
+
+    def _request_in_depth(self, request: TradeRequest, time_ms: int, depth: int) -> Report:
+        position = self._ledger.position(request)
+        book = self._books.get(position.symbol if position is not None else request.symbol)
+        if book is None or not request.type.is_market:
+            return self.request(request, time_ms)
+        spec = book.spec
+        book.spec = replace(spec, depth=depth)
+        # All or nothing would hide the fault: what there is is filled, the rest cancelled.
+        report = self.request(replace(request, filling=Filling.IOC), time_ms)
+        book.spec = spec
+        return report
+
+    def _refused(self, refusal: Refusal, time_ms: int) -> Report:
+        """The report of a refusal; on MT4 it names that platform's error, too."""
+        comment = refusal.comment
+        if self._ledger.terms.is_mt4:
+            error = mt4_error(refusal.retcode)
+            comment = f"{comment} (MT4 error {error.value} {error.name})"
+        return Report(retcode=refusal.retcode, facts=(), time_ms=time_ms, comment=comment)
 
     def credit(self, amount: int, time_ms: int, comment: str = "") -> tuple[Fact, ...]:
         """Give credit, or take it back when negative."""
@@ -186,6 +213,17 @@ class Broker:
     def quote(self, symbol: str) -> Quote | None:
         """The newest price, None before the first; KeyError on an unknown symbol."""
         return self._books[symbol].quote()
+
+    def quiet_bounds(self, symbol: str) -> tuple[int, int, int, int, int]:
+        """From when on, and up to which Bid and Ask, a tick does more than set the price.
+
+        `(deadline_ms, bid_low, bid_high, ask_low, ask_high)`: a tick before the deadline and with
+        prices strictly between theirs does no more. Good until the broker's next input that does.
+        """
+        book = self._books[symbol]
+        levels = book.triggers
+        deadline_ms = book.deadline_ms if book.bid else 0
+        return deadline_ms, levels.bid_low, levels.bid_high, levels.ask_low, levels.ask_high
 
     def tick_value(self, symbol: str) -> Ratio | None:
         """What a tick of one lot earns in the account's currency; None while no rate tells."""
@@ -226,6 +264,8 @@ class Broker:
         book.bid, book.ask, book.time_ms = bid, ask, time_ms
         if time_ms >= book.deadline_ms:
             facts += self._expire(book, time_ms)
+        if book.has_ended(time_ms):
+            facts += self._end_symbol(book, time_ms)
         return tuple(facts + self._work_off(book, time_ms))
 
     def _work_off(self, book: Book, time_ms: int) -> list[Fact]:
@@ -247,6 +287,27 @@ class Broker:
         for order in expired:
             self._ledger.enter_order(order)
         return expired
+
+    def _end_symbol(self, book: Book, time_ms: int) -> list[Fact]:
+        """An expired symbol's orders end, and its positions are closed as soon as it trades."""
+        ledger, facts = self._ledger, list[Fact]()
+        for order in [order for _, order in sorted(book.orders.items())]:
+            facts.append(self._ended(order, OrderStatus.EXPIRED, None, time_ms))
+        if book.fault() is not None or checks.session_refusal(ledger, book.spec, time_ms):
+            return facts
+        for position in [position for _, position in sorted(book.positions.items())]:
+            order = deals.closing_order(
+                ledger,
+                position,
+                position.volume,
+                reason=Reason.CORPORATE_ACTION,
+                comment="expired",
+                magic=position.magic,
+                filling=Filling.FOK,
+                time_ms=time_ms,
+            )
+            facts += deals.execute(ledger, book, order, position.volume, time_ms)
+        return facts
 
     def _ranked(self, hit: Hit) -> tuple[int, int]:
         edge, ticket = hit

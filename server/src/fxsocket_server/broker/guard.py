@@ -8,6 +8,7 @@ the level, where no box is left, every tick is judged exactly.
 """
 
 from fractions import Fraction
+from math import inf
 
 from fxsocket_server.broker import margins
 from fxsocket_server.broker.book import EXTRA, Book
@@ -103,14 +104,14 @@ class Guard:
     def _floor(self, active: list[Book]) -> float:
         """The least that equity can be above the stop-out level within the boxes."""
         ledger = self._ledger
-        own = float(ledger.balance + ledger.credit - ledger.blocked)
+        own = ledger.balance + ledger.credit - ledger.blocked
         return own + sum(map(_worst_profit, active)) - self._threshold(active)
 
     def _threshold(self, active: list[Book]) -> float:
         """The most that the stop-out level can be within the boxes, in money."""
         terms = self._ledger.terms
         if terms.stop_out_mode is StopOutMode.MONEY:
-            return float(terms.stop_out_level)
+            return terms.stop_out_level
         return sum(map(_worst_margin, active)) * terms.stop_out_level / POWERS[4]
 
 
@@ -119,7 +120,7 @@ def free_margin_floor(ledger: Ledger) -> float:
     active = _active(ledger)
     feeds = dict.fromkeys(feed for book in active for feed in book.feeds)
     if not all(feed.bid for feed in feeds):
-        return float("-inf")
+        return -inf
     for feed in feeds:
         feed.box = (feed.bid, feed.bid, feed.ask, feed.ask)
     profit = sum(map(_worst_profit, active))
@@ -153,20 +154,20 @@ def _turnover(book: Book) -> float:
 
 def _scale(book: Book) -> float:
     """Minor units of the deposit currency in one of the profit currency, at a rate of 1."""
-    return float(POWERS[book.terms.money_digits]) / POWERS[book.profit_digits]
+    return POWERS[book.terms.money_digits] / POWERS[book.profit_digits]
 
 
 def _worst_profit(book: Book) -> float:
     """The least that floating profit and swap can be within the boxes."""
     if not book.positions:
-        return float(book.swaps)
+        return book.swaps
     bid_low, _, _, ask_high = book.box
     buy, sell = book.exposures[Side.BUY], book.exposures[Side.SELL]
     won = (bid_low * buy.volume - ask_high * sell.volume) * EXTRA - buy.turnover + sell.turnover
     profit = book.points_worth(won / EXTRA)
     if book.is_linear:
         return book.swaps + profit - 1
-    rounding = float(buy.count + sell.count + 1)
+    rounding = buy.count + sell.count + 1
     if book.profit_route.is_identity:
         return book.swaps + profit - rounding
     lost = max(0, buy.volume * (buy.worst - bid_low)) if buy.volume else 0
@@ -180,6 +181,6 @@ def _worst_profit(book: Book) -> float:
 def _worst_margin(book: Book) -> float:
     """The most that the symbol's margin can be within the boxes."""
     if book.margin_is_steady:
-        return float(margins.margin(book))
+        return margins.margin(book)
     high = Fraction(book.margin_route.span()[1] * (1 + _FLOAT_ERROR))
-    return float(margins.margin_with(book, rate=(high.numerator, high.denominator)))
+    return margins.margin_with(book, rate=(high.numerator, high.denominator))

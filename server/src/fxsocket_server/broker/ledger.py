@@ -156,7 +156,7 @@ class Ledger:
             self.orders[order.ticket] = order
             book.add_order(order, deadline_of(order, self.terms.zone))
             book.triggers.watch(order.ticket | ORDER_KEY, _order_levels(order))
-            if order.type.is_market and order.position_ticket in self.positions:
+            if self._closes(order):
                 self.closing[order.position_ticket or 0] = order.ticket
             self.on_change(book)
             return
@@ -165,6 +165,13 @@ class Ledger:
             book.triggers.forget(order.ticket | ORDER_KEY)
             self.closing.pop(order.position_ticket or 0, None)
             self.on_change(book)
+
+    def _closes(self, order: OrderFact) -> bool:
+        """Whether this is the rest of an order that closes a position of a hedging account."""
+        position = self.positions.get(order.position_ticket or 0)
+        if position is None or not (self.terms.hedges and order.type.is_market):
+            return False
+        return order.type.is_buy != (position.side is Side.BUY)
 
     def book_money(self, amount: int, credit: int = 0) -> tuple[BalanceFact, ...]:
         """Add to balance and credit; the fact of it, or none when nothing changes."""

@@ -73,6 +73,13 @@ def order_rate(book: Book, order_type: OrderType) -> int:
 
 
 def _terms(book: Book) -> MarginTerms:
+    """What stays the same as long as the book does, made once."""
+    if book.margin_terms is None:
+        book.margin_terms = _made_terms(book)
+    return book.margin_terms
+
+
+def _made_terms(book: Book) -> MarginTerms:
     spec, terms = book.spec, book.terms
     return MarginTerms(
         spec.calc_mode,

@@ -16,8 +16,8 @@ from fxsocket_server.broker.generator import GeneratorSymbol
 from fxsocket_server.broker.profile_symbols import read_symbols, with_file_digits
 from fxsocket_server.broker.state import AccountTerms
 from fxsocket_server.broker.toml_reader import ProfileError, Table, read_toml
+from fxsocket_server.model.conversion import currency_digits
 from fxsocket_server.model.enums import FreeMarginMode, MarginMode, Platform, StopOutMode
-from fxsocket_server.model.money import currency_digits
 from fxsocket_server.model.server_time import ZONES, ServerZone, fixed_zone
 from fxsocket_server.model.symbol import SymbolSpec
 

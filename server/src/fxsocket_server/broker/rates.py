@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from fxsocket_server.model.money import FOREX_MODES, ONE, Ratio, inverse, price_ratio, product
+from fxsocket_server.model.conversion import ONE, Ratio, inverse, price_ratio, product
+from fxsocket_server.model.profit import FOREX_MODES
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import POWERS
 

@@ -7,7 +7,7 @@ from fxsocket_server.broker.guard import Guard
 from fxsocket_server.broker.ledger import Ledger
 from fxsocket_server.broker.margins import NewOrder
 from fxsocket_server.model import stop_out
-from fxsocket_server.model.enums import DealType, Filling, OrderStatus, Reason
+from fxsocket_server.model.enums import DealType, Filling, OrderStatus, Reason, Side
 from fxsocket_server.model.facts import Fact, OrderFact, PositionFact
 
 
@@ -20,9 +20,11 @@ def liquidate(ledger: Ledger, guard: Guard, time_ms: int) -> list[Fact]:
         facts.append(_removed(ledger, order, time_ms))
     # Prices stand still meanwhile, so that profits are looked at once.
     for ticket in _by_loss(ledger, time_ms):
-        if not guard.is_below():
-            break
-        facts += _closed(ledger, guard, ticket, time_ms)
+        # A netted position goes in parts when it is larger than one order may be.
+        while (position := ledger.positions.get(ticket)) is not None:
+            if not guard.is_below():
+                return facts
+            facts += _close(ledger, position, time_ms)
     if facts and not ledger.positions:
         facts += compensate(ledger, time_ms)
     return facts
@@ -43,10 +45,8 @@ def compensate(ledger: Ledger, time_ms: int) -> list[Fact]:
 
 
 def _is_hedged(ledger: Ledger) -> bool:
-    books = [book for book in ledger.books.values() if book.positions]
-    return stop_out.is_fully_hedged(
-        [tuple(side.volume for side in book.exposures.values()) for book in books]  # type: ignore[misc]
-    )
+    sides = [book.exposures for book in ledger.books.values() if book.positions]
+    return stop_out.is_fully_hedged((s[Side.BUY].volume, s[Side.SELL].volume) for s in sides)
 
 
 def _tradable(ledger: Ledger, symbol: str, time_ms: int) -> bool:
@@ -86,16 +86,6 @@ def _by_loss(ledger: Ledger, time_ms: int) -> list[int]:
 def _oldest_first(ledger: Ledger, tickets: list[int]) -> list[int]:
     waiting = {symbol: iter(sorted(book.positions)) for symbol, book in ledger.books.items()}
     return [next(waiting[ledger.positions[ticket].symbol]) for ticket in tickets]
-
-
-def _closed(ledger: Ledger, guard: Guard, ticket: int, time_ms: int) -> list[Fact]:
-    """Close a position, in parts when it is larger than one order may be."""
-    facts: list[Fact] = []
-    while (position := ledger.positions.get(ticket)) is not None and guard.is_below():
-        facts += _close(ledger, position, time_ms)
-        if ledger.terms.hedges:
-            break
-    return facts
 
 
 def _close(ledger: Ledger, position: PositionFact, time_ms: int) -> tuple[Fact, ...]:

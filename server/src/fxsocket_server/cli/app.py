@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fxsocket_server.cli import profile as profile_commands
 from fxsocket_server.cli.run import run
 from fxsocket_server.settings import (
     BRIDGE_PORT,
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(profile_commands.app, name="profile")
 
 Data = Annotated[Path, typer.Option(envvar="FXSOCKET_DATA", help="Folder that holds all state.")]
 Host = Annotated[str, typer.Option(envvar="FXSOCKET_HOST", help="Address to listen on.")]
@@ -38,8 +40,8 @@ ApiKeyOption = Annotated[
     str | None,
     typer.Option(
         envvar="FXSOCKET_DEMO_API_KEY",
-        help="Use this text as the API key instead of minting a new one.",
-        show_default="a new key at each start",
+        help="Use this text as the API key (demo mints one otherwise, serve keeps those it has).",
+        show_default="none",
     ),
 ]
 Json = Annotated[

@@ -65,11 +65,14 @@ class Intent(Struct, frozen=True, kw_only=True, gc=False):
     answer: Callable[[Change, Report], bytes]
 
 
+Telling = Callable[[], Answer]  # called once all that it may tell of is durable
+
+
 class Verb(Protocol):
     """A use case: checks a command against the book and says what it wants of the broker."""
 
-    def __call__(self, lane: "Lane", command: Command) -> Intent | Answer:
-        """Return the intent, or the answer when there is nothing to do; raise Problem to refuse."""
+    def __call__(self, lane: "Lane", command: Command) -> Intent | Telling:
+        """Return the intent, or how to answer when there is nothing to do; raise to refuse."""
         ...
 
 
@@ -142,9 +145,9 @@ class Lane:
         if not self.journal.has_room():  # before anything was decided: a refusal leaves no trace
             raise JournalUnavailable("the journal is behind; nothing was sent")
         intent = verb(self, command)
-        if isinstance(intent, Answer):
+        if not isinstance(intent, Intent):
             await self.settled()
-            return intent
+            return intent()
         running = _Running(command, intent, asyncio.get_running_loop().create_future())
         self._running[command.id] = running
         if command.key is not None:
@@ -338,7 +341,8 @@ class Lane:
         """Reject intents whose outcome an in-process broker never committed: it did not happen."""
         if not self.connector.capabilities.in_process:
             return
-        answers = {c.subject_id: c for c in self.journal.open_commands(self.account.id)}
+        lost_commands = self.journal.open_commands(self.account.id)
+        placing = {c.subject_id: c for c in lost_commands if c.kind == "order.place"}
         for order in [o for o in self.book.orders.values() if o.status is OrderStatus.PENDING]:
             change = self._recorder.begin(self.connector.time_ms())
             lost = replace(
@@ -348,11 +352,12 @@ class Lane:
                 updated_ms=change.time_ms,
             )
             self._recorder.order(change, lost)
-            stored = answers.pop(order.id, None)
+            stored = placing.get(order.id)
             if stored is not None:
+                lost_commands.remove(stored)
                 change.command = self._lost_answer(stored, lost)
             await self._commit(change)
-        for stored in answers.values():
+        for stored in lost_commands:
             change = self._recorder.begin(self.connector.time_ms())
             change.command = self._lost_answer(stored, None)
             await self._commit(change)

@@ -35,11 +35,16 @@ _FIELD_OF_CODE = {
     "invalid_fill": "/filling",
 }
 
+_WORDS = {
+    "deadline_passed": "the command could not be handed to the broker in time and was not sent; "
+    "send a new one",
+}
+
 
 def refusal_of(report: Report) -> Problem:
     """The problem that tells a client why the broker refused."""
     code = CODE_OF_RETCODE.get(report.retcode, "rejected")
-    detail = report.comment or _name_of(report.retcode)
+    detail = _WORDS.get(report.comment, report.comment) or _name_of(report.retcode)
     return Problem(code, detail, pointer=_field_of(code, detail))
 
 

@@ -46,17 +46,12 @@ def next_order(margins: Iterable[tuple[Ticket, int]]) -> Ticket | None:
     return min(charged)[1] if charged else None
 
 
-def next_position(profits: Iterable[tuple[Ticket, int]]) -> Ticket | None:
-    """The position (ticket, profit without swap and commission) that a stop out closes first.
-
-    That with the largest loss, among winners the smallest profit; of equal ones the oldest ticket.
-    """
-    ranked = [(profit, ticket) for ticket, profit in profits]
-    return min(ranked)[1] if ranked else None
-
-
 def liquidation_order(profits: Iterable[tuple[Ticket, int]]) -> list[Ticket]:
-    """All positions in the order in which a stop out that never recovers closes them."""
+    """Positions (ticket, profit without swap and commission) in the order of their closing.
+
+    That with the largest loss comes first, among winners the smallest profit; of equal ones the
+    oldest ticket. A stop out goes on until the level has recovered.
+    """
     return [ticket for _, ticket in sorted((profit, ticket) for ticket, profit in profits)]
 
 

@@ -216,6 +216,18 @@ class FortsOrder(NamedTuple):
     price: int
 
 
+class FortsMargin(NamedTuple):
+    """What the position costs with all buy orders, and with all sell orders, in minor units."""
+
+    buy: int
+    sell: int
+
+    @property
+    def total(self) -> int:
+        """What is charged: the larger of the two."""
+        return max(self)
+
+
 def forts_margin(
     volume: int,
     open_price: int,
@@ -228,8 +240,8 @@ def forts_margin(
     tick_ratio: Ratio,
     currency_rate: int = 0,
     money_digits: int = 2,
-) -> int:
-    """Margin of a Moscow Exchange future: the larger of position + buys and position + sells.
+) -> FortsMargin:
+    """Margin of a Moscow Exchange future's position and orders.
 
     `volume` is negative for a short position. A lot costs the initial margin of its side, more or
     less by how far its price is beyond the settlement price (a buy below it gets a discount).
@@ -249,4 +261,4 @@ def forts_margin(
     }
     for order in orders:
         sums[order.side] = plus(sums[order.side], cost(*order))
-    return max(rounded(amount, money_digits) for amount in sums.values())
+    return FortsMargin(*(rounded(sums[side], money_digits) for side in Side))

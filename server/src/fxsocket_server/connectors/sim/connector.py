@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from fxsocket_server.broker.engine import Broker
+from fxsocket_server.broker.faults import Fault, Faults, Verdict
 from fxsocket_server.broker.state import (
     FIRST_DEAL_TICKET,
     FIRST_ORDER_TICKET,
@@ -63,6 +65,9 @@ class SimConnector:
         self._sink: FactSink | None = None
         self._task: asyncio.Task[None] | None = None
         self._rolled_ms = 0  # the midnight after the last one whose swaps are durable
+        self.faults = Faults()
+        self._held: list[TradeRequest] = []
+        self._late: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()  # one tick at a time, whoever makes it
 
     @property
@@ -107,10 +112,10 @@ class SimConnector:
 
     async def stop(self) -> None:
         """Stop the feed between two ticks."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._late, *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drive(self) -> None:
         if self._feed.waits_for_reader:
@@ -135,14 +140,19 @@ class SimConnector:
         assert self._sink is not None
         async with self._turn:
             self._feed.delivered(tick.time_ms)
-            facts = self.broker.on_tick(tick.symbol, tick.time_ms, tick.bid, tick.ask)
+            server_ms = self._terms.zone.to_server_ms(tick.time_ms)
+            price = self.faults.on_tick(server_ms, tick.bid, tick.ask)
+            if price is None:
+                return
+            bid, ask = price
+            facts = self.broker.on_tick(tick.symbol, tick.time_ms, bid, ask)
             if facts:
                 try:
                     await self._sink.on_facts(facts, tick.time_ms)
                 except JournalUnavailable:
                     return  # the lane has rebuilt the broker; the next tick fires again
             self._rolled_ms = self.broker.rollover_ms
-            await self._sink.on_tick(Quote(tick.symbol, tick.time_ms, tick.bid, tick.ask))
+            await self._sink.on_tick(Quote(tick.symbol, tick.time_ms, bid, ask))
 
     # --- reads -------------------------------------------------------------------------------
 
@@ -208,8 +218,47 @@ class SimConnector:
     # --- commands ----------------------------------------------------------------------------
 
     def hand_over(self, request: TradeRequest) -> Report | None:
-        """Execute at once."""
-        return self.broker.request(request, self._feed.now_ms())
+        """Execute at once, unless a fault says otherwise; then the report follows."""
+        verdict = self.faults.on_command()
+        if verdict.held:
+            self._held.append(request)
+            return None
+        if verdict.delay_ms:
+            self._report_later(request, verdict)
+            return None
+        return self._execute(request, verdict)
+
+    def _execute(self, request: TradeRequest, verdict: Verdict) -> Report:
+        time_ms = self._feed.now_ms()
+        if verdict.retcode is not None:
+            return Report(
+                retcode=verdict.retcode, facts=(), time_ms=time_ms, comment=verdict.comment
+            )
+        return self.broker.request(request, time_ms, verdict.depth)
+
+    def _report_later(self, request: TradeRequest, verdict: Verdict) -> None:
+        task = asyncio.create_task(self._report(request, verdict), name="late report")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _report(self, request: TradeRequest, verdict: Verdict) -> None:
+        """Execute a command after its delay and tell what came of it."""
+        await asyncio.sleep(verdict.delay_ms / 1000)
+        assert self._sink is not None
+        async with self._turn:
+            with suppress(JournalUnavailable):  # the lane has rebuilt the broker
+                await self._sink.on_report(request.command_id, self._execute(request, verdict))
+
+    def put_fault(self, fault: Fault) -> Fault:
+        """Put a fault in force; raises FaultError."""
+        return self.faults.put(fault)
+
+    def clear_faults(self) -> None:
+        """Take all faults away; what a frozen terminal held back is executed now."""
+        self.faults.clear()
+        held, self._held = self._held, []
+        for request in held:
+            self._report_later(request, Verdict())
 
     async def set_price(self, symbol: str, bid: int, ask: int) -> Quote:
         """Move the market and let the new price act as a tick."""

@@ -6,7 +6,7 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane
+from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane, Telling
 from fxsocket_server.gateway.orders.read import order_by_id
 from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.positions.read import position_by_id
@@ -22,7 +22,7 @@ class CancelOrder:
     def __init__(self, lots: float | None) -> None:
         self._lots = lots
 
-    def __call__(self, lane: Lane, command: Command) -> Intent | Answer:
+    def __call__(self, lane: Lane, command: Command) -> Intent | Telling:
         """Ask the broker to remove the order, or to close the position of a filled one."""
         order = order_by_id(lane, command.subject_id)
         if order.status is OrderStatus.FILLED:
@@ -40,7 +40,7 @@ class CancelOrder:
                 pointer="?volume",
             )
         if order.status is OrderStatus.CANCELED:
-            return Answer(200, encode(order_view(order)))
+            return lambda: Answer(200, encode(order_view(order)))
         if order.status is OrderStatus.PENDING:
             return self._cancel_later(lane, order)
         if order.status is not OrderStatus.PLACED:
@@ -62,8 +62,8 @@ class CancelOrder:
 
         return Intent(request=request, order=None, answer=answer)
 
-    def _cancel_later(self, lane: Lane, order: Order) -> Answer:
+    def _cancel_later(self, lane: Lane, order: Order) -> Telling:
         """The broker has not answered yet: mark the wish; its outcome decides."""
         marked = replace(order, cancel_requested=True)
         lane.book.put_order(marked)
-        return Answer(200, encode(order_view(marked)))
+        return lambda: Answer(200, encode(order_view(marked)))

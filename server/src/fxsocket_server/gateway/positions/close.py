@@ -4,7 +4,7 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane
+from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane, Telling
 from fxsocket_server.gateway.positions.read import position_by_id
 from fxsocket_server.gateway.requests import (
     check_volume,
@@ -26,16 +26,14 @@ class ClosePosition:
         self._lots = lots
         self._deviation = deviation
 
-    def __call__(self, lane: Lane, command: Command) -> Intent | Answer:
+    def __call__(self, lane: Lane, command: Command) -> Intent | Telling:
         """Make the closing order, or answer how the position was closed already."""
         return self.close(lane, command, position_by_id(lane, command.subject_id))
 
-    def close(self, lane: Lane, command: Command, position: Position) -> Intent | Answer:
+    def close(self, lane: Lane, command: Command, position: Position) -> Intent | Telling:
         """Close `position`, whoever named it."""
         if position.status is PositionStatus.CLOSED:
-            deals = lane.journal.closing_deals(lane.account.id, position.id)
-            view = close_result(position, deals, lane.account.money_digits, already=True)
-            return Answer(200, encode(view))
+            return lambda: _already_closed(lane, position)
         order = self._order(lane, position)
         request = TradeRequest(
             action=Action.DEAL,
@@ -98,6 +96,12 @@ class ClosePosition:
                 pointer="?volume",
             )
         return volume
+
+
+def _already_closed(lane: Lane, position: Position) -> Answer:
+    deals = lane.journal.closing_deals(lane.account.id, position.id)
+    view = close_result(position, deals, lane.account.money_digits, already=True)
+    return Answer(200, encode(view))
 
 
 def close_result(
