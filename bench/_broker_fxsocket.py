@@ -230,7 +230,7 @@ def desk_row(name: str, ticks: Ticks) -> None:
     by_blocks, by_ticks = desk_blocks(part)[0], desk_ticks(part)
     if by_blocks.log != by_ticks.log or by_blocks.broker.snapshot() != by_ticks.broker.snapshot():
         sys.exit(f"{name}: not the facts of the tick-by-tick path")
-    desk, seconds = desk_blocks(ticks)
+    _, seconds = desk_blocks(ticks)
     report("", name, len(ticks[0]), seconds, None)
 
 

@@ -123,9 +123,7 @@ def cache_folder() -> Path:
 
 def environment(peer: Peer) -> Path:
     """The Python of a peer's environment, made when there is none; Missing says why not."""
-    folder = (
-        cache_folder() / f"{peer.packages[0]}-{sys.version_info.major}.{sys.version_info.minor}"
-    )
+    folder = cache_folder() / f"{peer.name}-{sys.version_info.major}.{sys.version_info.minor}"
     python, stamp = folder / "bin" / "python", folder / ".installed"
     if not stamp.exists():
         console.print(f"installing {peer.name} into {folder}; this happens once")
@@ -235,7 +233,7 @@ def show(rows: list[Summary], missing: dict[str, str]) -> None:
     columns = ("", "version", "ticks", "ticks/s", "ns/tick", "x nautilus", "x backtrader")
     table("EURUSD, 10 round trips a pass", columns, [
         (
-            r.name, r.version or "-", f"{r.ticks:,}", r.per_s, r.ns_per_tick,
+            r.name, r.version or "-", f"{r.ticks:,}", f"{r.per_s:,}", r.ns_per_tick,
             r.times_nautilus or "-", r.times_backtrader or "-",
         )
         for r in rows

@@ -24,6 +24,11 @@ def demo(folder: Path) -> ServerProcess:
     return ServerProcess(folder / "data", api_key=KEY)
 
 
+def requoting(folder: Path) -> ServerProcess:
+    """A broker that requotes."""
+    return ServerProcess(folder / "data", "--profile", "instant", api_key=KEY)
+
+
 def replay(folder: Path) -> ServerProcess:
     """The day of ticks that ships with the server."""
     return ServerProcess(folder / "data", "--replay", str(DAY), "--speed", "max", api_key=KEY)
@@ -49,8 +54,10 @@ def tls(folder: Path) -> Iterator[ServerProcess]:
 
 # Which server each page talks about. A recording reads the same every time, a live market does not.
 PAGES: dict[str, Serve] = {
+    "docs/how-to/clone-your-broker.md": demo,
     "docs/how-to/replay-recorded-ticks.md": replay,
     "docs/how-to/run-behind-tls.md": tls,
+    "docs/how-to/test-against-refusals.md": requoting,
     "docs/how-to/write-a-bot-that-paces.md": replay,
     "docs/reference/events.md": demo,
     "docs/tutorials/first-bot.md": demo,

@@ -93,6 +93,30 @@ async def test_a_failed_commit_leaves_nothing_and_the_lane_goes_on(tmp_path: Pat
 
 
 @on_loop
+async def test_an_error_in_the_middle_of_a_decision_leaves_nothing(tmp_path: Path) -> None:
+    """The broker has acted and events are numbered when it strikes; others are under way."""
+
+    def strike() -> None:
+        raise RuntimeError("a bug")
+
+    async with bench(tmp_path) as b:
+        b.on_point["after_broker"] = lambda: None
+        earlier = asyncio.ensure_future(b.place())
+        await turn()
+        b.on_point["after_broker"] = strike
+        with pytest.raises(RuntimeError, match="a bug"):
+            await b.place(key="k")
+        b.on_point.clear()
+        held = shown(await earlier)
+        assert list(b.lane.book.positions) == [held["position_id"]]
+        assert len(b.connector.snapshot().positions) == 1
+        again = await b.place(key="k")
+        assert (again.status, again.replayed) == (200, False)
+        events = b.journal.events("acc_1", 0, 100)
+        assert [event.seq for event in events] == list(range(1, 3 + 2 * 4))
+
+
+@on_loop
 async def test_a_failed_commit_takes_the_commands_behind_it_along(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         with refusing(tmp_path):

@@ -8,6 +8,7 @@ durable, and nobody hears of an outcome before it is durable.
 import asyncio
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec import Struct
@@ -113,6 +114,7 @@ class Lane:
         self._running: dict[str, _Running] = {}
         self._by_key: dict[str, _Running] = {}
         self._tick_count = 0
+        self._recovering = False
         self._load(state)
 
     def _load(self, state: AccountState) -> None:
@@ -144,6 +146,8 @@ class Lane:
                 return stored
         if not self.journal.has_room():  # before anything was decided: a refusal leaves no trace
             raise JournalUnavailable("the journal is behind; nothing was sent")
+        if self._recovering:
+            raise Problem("unavailable", "the account recovers; nothing was sent", retry_after_s=1)
         intent = verb(self, command)
         if not isinstance(intent, Intent):
             await self.settled()
@@ -155,10 +159,19 @@ class Lane:
         try:
             return await self._execute(running)
         except JournalUnavailable as failure:
-            self._forget(running)
-            running.outcome.set_exception(failure)
-            running.outcome.exception()  # joiners may be none: an unread exception is no leak
+            self._fail(running, failure)
             raise
+        except Problem:  # not answered yet: the command still runs
+            raise
+        except Exception as error:
+            self._fail(running, error)
+            await self._recover()
+            raise
+
+    def _fail(self, running: _Running, failure: Exception) -> None:
+        self._forget(running)
+        running.outcome.set_exception(failure)
+        running.outcome.exception()  # joiners may be none: an unread exception is no leak
 
     async def _execute(self, running: _Running) -> Answer:
         command, intent = running.command, running.intent
@@ -315,6 +328,8 @@ class Lane:
 
     async def on_facts(self, facts: tuple[Fact, ...], time_ms: int) -> None:
         """Book facts that no command asked for; they are durable when this returns."""
+        if self._recovering:
+            raise JournalUnavailable("the account recovers")
         change = self._recorder.begin(time_ms)
         self._recorder.facts(change, facts)
         if change.events:
@@ -336,6 +351,20 @@ class Lane:
         self._load(state)
         if self.connector.capabilities.in_process:
             self.connector.rebuild(state)
+
+    async def _recover(self) -> None:
+        """Go back to what is durable after an error in the middle of a decision.
+
+        Its events were numbered but never written, and the broker may have acted: until all that
+        was queued before is durable, nothing new is decided.
+        """
+        self._recovering = True
+        try:
+            with suppress(Problem):
+                await self.settled()
+            self.rebuild()
+        finally:
+            self._recovering = False
 
     async def settle_lost_intents(self) -> None:
         """Reject intents whose outcome an in-process broker never committed: it did not happen."""
