@@ -10,7 +10,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import numpy as np  # type: ignore[import-not-found]
 from _broker_run import PASS, SIZE, UNITS, Ticks, arguments, report, timed, trips
 from msgspec.structs import replace
 
@@ -120,9 +120,10 @@ def blocks(name: str, ticks: Ticks) -> None:
     report("", name, count, seconds, broker.account_figures().balance - DEPOSIT)
 
 
-def arrays(ticks: Ticks) -> list[Any]:
+def arrays(ticks: Ticks) -> tuple[Any, Any, Any]:
     """Ticks as numpy columns."""
-    return [np.array(column, np.int64) for column in ticks]
+    times, bids, asks = (np.array(column, np.int64) for column in ticks)
+    return times, bids, asks
 
 
 # --- twenty actions a pass, with stops and pending orders --------------------------------------
@@ -224,9 +225,15 @@ def desk_ticks(ticks: Ticks) -> Desk:
     return desk
 
 
+def part_of(ticks: Ticks, count: int) -> Ticks:
+    """The first ticks."""
+    times, bids, asks = ticks
+    return times[:count], bids[:count], asks[:count]
+
+
 def desk_row(name: str, ticks: Ticks) -> None:
     """Measure a desk, once it is known to be the same by blocks and by ticks."""
-    part: Any = tuple(column[:CHECKED] for column in ticks)
+    part = part_of(ticks, CHECKED)
     by_blocks, by_ticks = desk_blocks(part)[0], desk_ticks(part)
     if by_blocks.log != by_ticks.log or by_blocks.broker.snapshot() != by_ticks.broker.snapshot():
         sys.exit(f"{name}: not the facts of the tick-by-tick path")
@@ -239,8 +246,8 @@ def desk_row(name: str, ticks: Ticks) -> None:
 
 def crowd_row(name: str, ticks: Ticks) -> None:
     """Quiet ticks with many positions open, whose SL and TP lie apart but out of reach."""
-    part: Any = tuple(column[: 20 * PASS] for column in ticks)
-    broker, (times, bids, asks) = account(ticks), part
+    times, bids, asks = part = part_of(ticks, 20 * PASS)
+    broker = account(ticks)
     broker.on_tick(SYMBOL, times[0], bids[0], asks[0])
     for number in range(POSITIONS):
         far = 2_000 + number % 1_000

@@ -6,7 +6,7 @@ of the book; orders cross the spread without delay or fees.
 
 from typing import Any
 
-import numpy as np
+import numpy as np  # type: ignore[import-not-found]
 from _broker_run import EVERY, HELD, POINT, SIZE, UNITS, Ticks, arguments, report, timed
 from hftbacktest import (  # type: ignore[import-not-found]
     BUY_EVENT,

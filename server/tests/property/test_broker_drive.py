@@ -59,6 +59,12 @@ if find_spec("numpy"):
     KINDS["numpy"] = lambda items: import_module("numpy").array(items)
 
 
+def made(kind: str, times: Any, bids: Any, asks: Any) -> tuple[Any, Any, Any]:
+    """The columns as one of the kinds."""
+    make = KINDS[kind]
+    return make(times), make(bids), make(asks)
+
+
 @cache
 def profile_of(name: str) -> Profile:
     return parse_profile((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), name)
@@ -172,7 +178,8 @@ class Plan:
 
     def run(self, kind: str | None) -> tuple[list[Any], Broker]:
         """The log of a run by blocks of this kind of column, or tick by tick."""
-        broker, log, rng = self.broker(), [], random.Random(self.seed)
+        broker, rng = self.broker(), random.Random(self.seed)
+        log: list[Any] = []
         chosen, number = set(self.at), iter(range(len(self.times)))
 
         def act(time_ms: int, bid: int, ask_price: int) -> None:
@@ -188,8 +195,7 @@ class Plan:
         if kind is None:
             replay(broker, self.symbol, *columns, each, log.append)
         else:
-            blocks = [KINDS[kind](column) for column in columns]
-            replay_blocks(broker, self.symbol, *blocks, self.at, act, log.append)
+            replay_blocks(broker, self.symbol, *made(kind, *columns), self.at, act, log.append)
         return log, broker
 
 
@@ -281,8 +287,7 @@ def test_the_hit_is_found_wherever_it_lies_and_the_rest_is_skipped(kind, hit):
         assert broker.request(ask(Action.DEAL, symbol="EURUSD", **fields), time_ms).facts
 
     told: list = []
-    made = [KINDS[kind](column) for column in columns]
-    replay_blocks(broker, "EURUSD", *made, [0], buy, told.append)
+    replay_blocks(broker, "EURUSD", *made(kind, *columns), [0], buy, told.append)
     (facts,) = told
     assert facts[0].reason is Reason.SL
     assert facts[0].time_ms == NOW + hit
@@ -328,8 +333,7 @@ def test_every_tick_is_called_with_python_integers_after_the_broker_has_it(kind)
         assert type(time_ms) is type(bid) is type(ask_price) is int
         heard.append((time_ms, bid, ask_price))
 
-    columns = [KINDS[kind](column) for column in (plan.times, plan.bids, plan.asks)]
-    replay(broker, plan.symbol, *columns, on_tick)
+    replay(broker, plan.symbol, *made(kind, plan.times, plan.bids, plan.asks), on_tick)
     assert heard == list(zip(plan.times, plan.bids, plan.asks, strict=True))
 
 
