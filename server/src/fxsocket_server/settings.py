@@ -19,7 +19,10 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """How to run one server. Ports 0 mean any free one; `speed` 0 means `max`."""
+    """How to run one server. Ports 0 mean any free one; `speed` 0 means `max`.
+
+    A `leverage` or `currency` of None is the broker profile's own.
+    """
 
     data: Path = Path("fxsocket-data")
     host: str = "127.0.0.1"
@@ -29,8 +32,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     profile: str = "standard"
     balance: float = 10_000.0
-    leverage: int = 100
-    currency: str = "USD"
+    leverage: int | None = None
+    currency: str | None = None
     seed: int | None = None
     sessions: bool = False
     replay: tuple[str, ...] = ()
@@ -58,9 +61,10 @@ def check(settings: Settings) -> Settings:
         raise SettingsError("--port, --stream-port and --bridge-port must differ")
     if not 0 < settings.balance < 1e12:
         raise SettingsError(f"--balance {settings.balance:g}: must be above 0")
-    if not 1 <= settings.leverage <= 10_000:
+    if settings.leverage is not None and not 1 <= settings.leverage <= 10_000:
         raise SettingsError(f"--leverage {settings.leverage}: 1 to 10000, 100 for 1:100")
-    if not (len(settings.currency) == 3 and settings.currency.isalpha()):
+    currency = settings.currency
+    if currency is not None and not (len(currency) == 3 and currency.isalpha()):
         raise SettingsError(f"--currency {settings.currency!r}: three letters such as USD")
     _check_api_key(settings.api_key)
     _check_tls(settings)

@@ -3,7 +3,7 @@
 import random
 from array import array
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,7 @@ from fxsocket_server.model.enums import (
     OrderType,
     Reason,
     Side,
+    SwapMode,
     TimeInForce,
 )
 from fxsocket_server.model.facts import DealFact, OrderFact, TradeRequest
@@ -296,6 +297,32 @@ def test_the_hit_is_found_wherever_it_lies_and_the_rest_is_skipped(kind, hit):
     assert quote is not None
     assert (quote.time_ms, quote.bid) == (NOW + COUNT - 1, bids[-1])
     assert type(quote.bid) is int
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_end_of_a_day_values_it_at_the_price_before_though_that_was_skipped(kind):
+    standard = profile_of("standard")
+    interest = SwapMode.INTEREST_CURRENT  # a share of what the position is worth at midnight
+    euro = replace(standard.symbols["EURUSD"], swap_mode=interest, swap_long=-LOT)
+    count = 2_000
+    times = [NOW + 60_000 * number for number in range(count)]  # the day ends among them
+    bids = [BID + 20 * number for number in range(count)]
+    columns = times, bids, [bid + 8 for bid in bids]
+    logs: list = []
+    for drive in (partial(replay_blocks, at=[0]), replay):
+        broker = Broker(standard.terms(sessions_apply=False), {"EURUSD": euro})
+        broker.deposit(1_000_000_000, NOW)
+        logs.append([])
+
+        def buy(time_ms, bid, ask_price, broker=broker):
+            if time_ms == NOW:
+                fields = {"symbol": "EURUSD", "type": OrderType.BUY, "volume": 10 * LOT}
+                assert broker.request(ask(Action.DEAL, **fields), time_ms).facts
+
+        drive(broker, "EURUSD", *made(kind, *columns), on_tick=buy, on_facts=logs[-1].append)
+    by_blocks, by_ticks = logs
+    assert by_blocks == by_ticks
+    assert by_ticks[0][0].swap
 
 
 def test_the_bounds_are_those_of_the_positions_and_orders():

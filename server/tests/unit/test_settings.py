@@ -24,7 +24,7 @@ def refusal(**parts: Any) -> str:
 def test_the_defaults_work() -> None:
     settings = check(Settings())
     assert (settings.port, settings.stream_port, settings.bridge_port) == (8000, 8001, 8002)
-    assert (settings.balance, settings.leverage, settings.currency) == (10_000, 100, "USD")
+    assert (settings.balance, settings.leverage, settings.currency) == (10_000, None, None)
     assert settings.host == "127.0.0.1"
     assert settings.tls is None
 

@@ -56,7 +56,7 @@ def new_account(
 ) -> Account:
     """A simulated account as the settings describe it."""
     kind = AccountKind.REPLAY if settings.replay else AccountKind.SIM
-    currency = settings.currency.upper()
+    currency = (settings.currency or profile.currency).upper()
     return Account(
         id=account_id,
         user_id=user_id,
@@ -70,7 +70,7 @@ def new_account(
         margin_mode=profile.rules.margin_mode,
         currency=currency,
         money_digits=currency_digits(currency),
-        leverage=settings.leverage,
+        leverage=settings.leverage or profile.leverage,
         stop_out_level=profile.stop_out_level,
         margin_call_level=profile.margin_call_level,
         profile=settings.profile,

@@ -55,10 +55,20 @@ Balance = Annotated[
     float, typer.Option(envvar="FXSOCKET_BALANCE", help="First deposit of a new account.")
 ]
 Leverage = Annotated[
-    int, typer.Option(envvar="FXSOCKET_LEVERAGE", help="Leverage of a new account, 100 = 1:100.")
+    int | None,
+    typer.Option(
+        envvar="FXSOCKET_LEVERAGE",
+        help="Leverage of a new account, 100 = 1:100.",
+        show_default="the profile's",
+    ),
 ]
 Currency = Annotated[
-    str, typer.Option(envvar="FXSOCKET_CURRENCY", help="Currency of a new account.")
+    str | None,
+    typer.Option(
+        envvar="FXSOCKET_CURRENCY",
+        help="Currency of a new account.",
+        show_default="the profile's",
+    ),
 ]
 Seed = Annotated[
     int | None,
@@ -113,8 +123,8 @@ def demo(
     json: Json = False,
     profile: Profile = "standard",
     balance: Balance = 10_000.0,
-    leverage: Leverage = 100,
-    currency: Currency = "USD",
+    leverage: Leverage = None,
+    currency: Currency = None,
     seed: Seed = None,
     sessions: Sessions = False,
     replay: Replay = None,
