@@ -121,7 +121,10 @@ class Recorder:
         else:
             order = self._next_version(known, fact, position_id)
         if order != known:
-            modified = known is not None and known.status is order.status
+            modified = known is not None and (known.status, known.filled_volume) == (
+                order.status,
+                order.filled_volume,
+            )
             self.order(change, order, "order.modified" if modified else None)
 
     def _is_past(self, known: Order | None, fact: OrderFact) -> bool:
