@@ -197,6 +197,12 @@ def test_placing_an_order_with_fixed_margins():
     assert hedged == 30_000 + 100_000 + 2 * 30_000 + 100_000  # 2 of the 3 are still uncovered
 
 
+def test_without_a_maintenance_margin_an_order_counts_as_filled():
+    terms = FIXED._replace(margin_maintenance=0)
+    assert placing_margin(terms, Leg(), leg(3, 1), Side.BUY, leg(5, 1)) == 300_000
+    assert placing_margin(terms, Leg(), leg(3, 1), Side.SELL, leg(1, 1)) == 400_000
+
+
 def test_joined_legs():
     whole = joined(leg(1, 100), leg(3, 200))
     assert mean_price(whole.turnover, whole.volume, 0) == (700 * LOT, 4 * LOT)
@@ -217,7 +223,8 @@ def test_an_opposite_order_counts_only_if_it_is_larger():
     assert netting_margin(held, opposite=[charge(3)]) == 3_000
     assert netting_margin(held, opposite=[charge(1), charge(2)]) == 3_000
     assert netting_margin(charge(2, 5_000), opposite=[charge(3)]) == 10_000
-    assert netting_margin(held, opposite_stops=[charge(2)]) == 2_000
+    assert netting_margin(held, opposite=[charge(2, 5_000)]) == 2_000
+    assert netting_margin(held, opposite_stops=[charge(2, 5_000)]) == 2_000
     assert netting_margin(held, opposite_stops=[charge(3)]) == 3_000
 
 
@@ -279,6 +286,8 @@ def test_each_slice_takes_its_factor(lots, expected):
 def test_the_last_factor_holds_beyond_its_end():
     found = tiered_margin((30, 1), (30, 1), TIERS[:2])
     assert found[0] / found[1] == 10 + 2 * 20
+    found = tiered_margin((30, 1), (30, 1), (*TIERS[:2], Tier(25 * LOT, 5 * LOT)))
+    assert found[0] / found[1] == 10 + 2 * 10 + 5 * 10
     assert tiered_margin((30, 1), (30, 1), ()) == (30, 1)
 
 

@@ -82,8 +82,8 @@ def test_blocked_commission_is_no_equity_and_collateral_is():
 
 
 def test_numbers_of_enumerations():
-    assert mt5_number(CalcMode.CFDLEVERAGE) == 4
-    assert mt5_number(CalcMode.SERV_COLLATERAL) == 64
+    assert [mt5_number(mode) for mode in CalcMode] == [*range(6), *range(32, 40), 64]
+    assert [mt5_number(action) for action in Action] == [1, 5, 6, 7, 8, 10]
     assert mt5_number(DealType.SO_COMPENSATION) == 19
     assert mt5_number(MarginMode.HEDGING) == 2
     assert from_mt5(Action, 8) is Action.REMOVE
