@@ -53,7 +53,6 @@ REPLAY_TURN_TICKS = 64  # ticks of a `max` replay between two turns of the event
 
 # --- candles ---------------------------------------------------------------------------------
 LIVE_CANDLES = 20_160  # M1 candles kept in memory per symbol: two weeks
-LIVE_CANDLES_MS_SPAN = LIVE_CANDLES * 60_000
 
 # --- bridge ----------------------------------------------------------------------------------
 BRIDGE_FRAME_BYTES = 1024 * 1024
