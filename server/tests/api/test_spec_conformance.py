@@ -11,7 +11,8 @@ from msgspec import UNSET, Struct, structs
 from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import FieldError
-from fxsocket_server.gateway import market_views, queries, requests, views
+from fxsocket_server.gateway import calc, market_views, queries, requests, views
+from fxsocket_server.gateway.orders import check
 from fxsocket_server.security.principal import Scope
 
 from .client import Api, order_of
@@ -28,13 +29,17 @@ ANSWERS: dict[str, type[Struct]] = {
     "Account": market_views.AccountView,
     "AccountSummary": market_views.AccountSummary,
     "Balance": views.BalanceView,
+    "CalcMargin": calc.MarginView,
+    "CalcProfit": calc.ProfitView,
     "Candle": market_views.CandleView,
     "CloseResult": views.CloseResultView,
     "Deal": views.DealView,
     "DealPage": queries.DealPage,
     "Order": views.OrderView,
+    "OrderCheck": check.CheckView,
     "OrderPage": queries.OrderPage,
     "Position": views.PositionView,
+    "PositionPage": queries.PositionPage,
     "Problem": views.ProblemView,
     "Quote": market_views.QuoteView,
     "Symbol": market_views.SymbolView,
@@ -208,6 +213,7 @@ LIMIT = {"type": "BUY_LIMIT", "price": 1.05}
 CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getAccount": lambda api, at: Call("GET", "/account"),
     "listAccounts": lambda api, at: Call("GET", "/accounts"),
+    "getAccountById": lambda api, at: Call("GET", "/accounts/" + api.get("/account")["id"]),
     "listSymbols": lambda api, at: Call("GET", "/symbols", {"group": "*USD*", "visible": "true"}),
     "getSymbol": lambda api, at: Call("GET", "/symbols/EURUSD"),
     "listQuotes": lambda api, at: Call("GET", "/quotes", {"symbols": "EURUSD,USDCHF"}),
@@ -216,6 +222,7 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
         "GET", "/candles", {"symbol": "USDJPY", "timeframe": "D1", "limit": "3"}
     ),
     "createOrder": lambda api, at: Call("POST", "/orders", body=order_of()),
+    "checkOrder": lambda api, at: Call("POST", "/orders/check", body=order_of()),
     "listOrders": lambda api, at: Call("GET", "/orders", {"status": "PLACED,FILLED"}),
     "getOrder": lambda api, at: Call("GET", "/orders/" + _order(api, at)["id"]),
     "getOrderByClientId": lambda api, at: Call(
@@ -232,6 +239,22 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     ),
     "closePosition": lambda api, at: Call("DELETE", "/positions/" + _order(api, at)["position_id"]),
     "listDeals": lambda api, at: Call("GET", "/history/deals", {"limit": "5"}),
+    "listDoneOrders": lambda api, at: Call("GET", "/history/orders", {"limit": "5"}),
+    "listClosedPositions": lambda api, at: Call("GET", "/history/positions", {"limit": "5"}),
+    "calcMargin": lambda api, at: Call(
+        "GET", "/calc/margin", {"symbol": "EURUSD", "type": "BUY", "volume": "0.1"}
+    ),
+    "calcProfit": lambda api, at: Call(
+        "GET",
+        "/calc/profit",
+        {
+            "symbol": "EURUSD",
+            "type": "SELL",
+            "volume": "0.1",
+            "open_price": "1.09",
+            "close_price": "1.08",
+        },
+    ),
     "listEvents": lambda api, at: Call("GET", "/events", {"limit": "5"}),
     "setSimPrice": lambda api, at: Call(
         "POST", "/sim/price", body={"symbol": "EURUSD", "bid": 1.0834, "ask": 1.0835}
@@ -262,7 +285,7 @@ def _broken(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     if "X-Account-Id" in operation.names("header"):
         return call.send(stage.full, headers={"X-Account-Id": stage.ended})
     gateway: Any = stage.world.gateway
-    accounts, gateway.accounts = gateway.accounts, {"acc_0": None}
+    accounts, gateway.accounts = gateway.accounts, dict.fromkeys(gateway.accounts, object())
     try:
         return call.send(stage.full)
     finally:
@@ -300,6 +323,12 @@ def _raw(content: bytes, kind: str) -> Callable[[Stage, Call, Operation], httpx2
     return send
 
 
+def _foreign(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    if "X-Account-Id" in operation.names("header"):
+        return call.send(stage.full, headers={"X-Account-Id": "acc_foreign"})
+    return call.send(stage.full, path="/accounts/acc_foreign")
+
+
 def _lower_scope(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     below = Scope(Scope[operation.scope.upper()] - 1)
     return call.send(stage.clients[below.name.lower()])
@@ -310,9 +339,7 @@ SPOILT: dict[int, Callable[[Stage, Call, Operation], httpx2.Response]] = {
     400: _spoil_query("%ff"),
     401: lambda stage, call, operation: call.send(stage.none),
     403: _lower_scope,
-    404: lambda stage, call, operation: call.send(
-        stage.full, headers={"X-Account-Id": "acc_foreign"}
-    ),
+    404: _foreign,
     409: _under_way,
     413: _raw(b" " * (limits.BODY_BYTES + 1), "application/json"),
     415: _raw(b"{}", "text/plain"),

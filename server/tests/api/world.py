@@ -7,7 +7,7 @@ move when they are set, and a far terminal answers when it is told to.
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from itertools import count as _count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,12 +78,13 @@ class StillFeed:
     waits_for_reader = False
     recorded = False
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, symbols: Container[str] = PRICES) -> None:
         self._clock = clock
+        self._symbols = symbols
 
     def opening(self) -> list[tuple[str, int, int]]:
-        """The opening prices."""
-        return [(symbol, bid, ask) for symbol, (bid, ask) in PRICES.items()]
+        """The opening prices of those symbols that the broker has."""
+        return [(name, *prices) for name, prices in PRICES.items() if name in self._symbols]
 
     def next(self) -> FeedTick | None:
         """No tick comes by itself."""
@@ -273,18 +274,19 @@ class World:
         sessions: bool = False,
         kind: type[SimConnector] = SimConnector,
         currency: str = "USD",
+        profile: str = "standard",
     ) -> str:
         """Open a simulated account (or only link it) and return its id."""
-        settings = Settings(balance=balance, currency=currency, sessions=sessions)
-        profile = load_profile("standard")
+        settings = Settings(balance=balance, currency=currency, sessions=sessions, profile=profile)
+        broker = load_profile(profile)
         number = next(self._numbers)
         account = new_account(
-            settings, profile, f"acc_{number}", user, number, self.clock.wall_ms() + number
+            settings, broker, f"acc_{number}", user, number, self.clock.wall_ms() + number
         )
         self.store.ensure_user(user, user, self.clock.wall_ms())
         self.store.add_account(account)
         if connected:
-            self.run(self._connect(account, settings, profile, kind))
+            self.run(self._connect(account, settings, broker, kind))
         else:
             self.gateway.accounts[account.id] = LinkedAccount(account, AccountStatus.DISCONNECTED)
         return account.id
@@ -295,7 +297,7 @@ class World:
         terms = profile.terms(
             currency=account.currency, leverage=100, sessions_apply=settings.sessions
         )
-        feed = StillFeed(self.clock)
+        feed = StillFeed(self.clock, profile.symbols)
         connector = kind(account.id, terms, profile.symbols, feed, OpenGate())
         state = self.journal.open_account(account.id, account.user_id, self.ids.make(""))
         connector.rebuild(state)

@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from fxsocket_server.api.context import Context
 from fxsocket_server.api.front import Front
 from fxsocket_server.api.operation import Endpoint, Operation
-from fxsocket_server.api.rest import accounts, market, orders, positions, service
+from fxsocket_server.api.rest import accounts, calc, history, market, orders, positions, service
 from fxsocket_server.security.principal import Scope as KeyScope
 
 _READ, _TRADE, _FULL = KeyScope
@@ -16,6 +16,7 @@ _FILTERS = "symbol magic from to limit cursor"
 API_ROUTES = (
     Operation("GET", "/v1/account", accounts.get_account, _READ),
     Operation("GET", "/v1/accounts", accounts.list_accounts, _READ, of_account=False),
+    Operation("GET", "/v1/accounts/{id}", accounts.get_one, _READ, of_account=False),
     Operation("GET", "/v1/symbols", market.list_symbols, _READ, "group visible"),
     Operation("GET", "/v1/symbols/{symbol}", market.get_symbol, _READ),
     Operation("GET", "/v1/quotes", market.list_quotes, _READ, "symbols"),
@@ -25,6 +26,7 @@ API_ROUTES = (
         "symbol timeframe from to limit cursor",
     ),
     Operation("POST", "/v1/orders", orders.place, _TRADE),
+    Operation("POST", "/v1/orders/check", orders.check, _READ),
     Operation("GET", "/v1/orders", orders.list_all, _READ, "status " + _FILTERS),
     Operation(
         "GET", "/v1/orders/by-client-id/{client_order_id}", orders.get_by_client_id, _READ
@@ -36,7 +38,14 @@ API_ROUTES = (
     Operation("GET", "/v1/positions/{id}", positions.get, _READ),
     Operation("PATCH", "/v1/positions/{id}", positions.modify, _TRADE),
     Operation("DELETE", "/v1/positions/{id}", positions.close, _TRADE, "volume deviation"),
-    Operation("GET", "/v1/history/deals", accounts.list_history_deals, _READ, _FILTERS),
+    Operation("GET", "/v1/history/orders", history.list_orders, _READ, _FILTERS),
+    Operation("GET", "/v1/history/deals", history.list_history_deals, _READ, _FILTERS),
+    Operation("GET", "/v1/history/positions", history.list_positions, _READ, _FILTERS),
+    Operation("GET", "/v1/calc/margin", calc.margin, _READ, "symbol type volume price"),
+    Operation(
+        "GET", "/v1/calc/profit", calc.profit, _READ,
+        "symbol type volume open_price close_price",
+    ),
     Operation("GET", "/v1/events", accounts.list_events, _READ, "after epoch limit wait_ms"),
     Operation("POST", "/v1/sim/price", accounts.set_price, _FULL),
 )  # fmt: skip

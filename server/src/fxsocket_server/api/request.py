@@ -1,5 +1,6 @@
 """What every endpoint needs of a request: who asks, for which account, with which parameters."""
 
+from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from fxsocket_server.gateway.lane import Answer, Lane
 from fxsocket_server.security.principal import Principal
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 _JSON = b"application/json"
 _REPLAYED = (b"idempotency-replayed", b"true")
@@ -107,6 +109,27 @@ def integer_parameter(request: Request, name: str) -> int | None:
     if abs(int(text)) > limits.MAGIC_MAX:
         raise Problem("validation_error", f"{name} must fit 64 bits", pointer="?" + name)
     return int(text)
+
+
+def required(request: Request, name: str) -> str:
+    """A query parameter that must be there; raises `validation_error`."""
+    text = text_parameter(request, name)
+    if text is None:
+        raise Problem("validation_error", f"{name} is missing", pointer="?" + name)
+    return text
+
+
+def choice_parameter(request: Request, name: str, choices: tuple[E, ...]) -> E:
+    """A query parameter that names one of several words; raises `validation_error`."""
+    text = required(request, name)
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise Problem(
+        "validation_error",
+        f"{name} {text[:32]!r} is not one of {' '.join(choices)}",
+        pointer="?" + name,
+    )
 
 
 def number_parameter(request: Request, name: str) -> float | None:

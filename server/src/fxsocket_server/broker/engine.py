@@ -35,8 +35,9 @@ from fxsocket_server.broker.stops import Refusal
 from fxsocket_server.broker.triggers import ASK_RISES, BID_FALLS, Hit
 from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.conversion import Ratio
-from fxsocket_server.model.enums import DealType, Filling, OrderStatus, OrderType, Reason
+from fxsocket_server.model.enums import DealType, Filling, OrderStatus, OrderType, Reason, Side
 from fxsocket_server.model.facts import (
+    CheckResult,
     Fact,
     OrderFact,
     PositionFact,
@@ -46,7 +47,7 @@ from fxsocket_server.model.facts import (
     TradeRequest,
 )
 from fxsocket_server.model.profit import tick_value
-from fxsocket_server.model.retcode import Retcode
+from fxsocket_server.model.retcode import SUCCESS, Retcode
 from fxsocket_server.model.stop_out import is_below
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import text_of
@@ -153,6 +154,23 @@ class Broker:
             return self._refused(result, time_ms)
         return result
 
+    def check(self, request: TradeRequest, time_ms: int) -> CheckResult:
+        """What a trade request would lead to at the newest prices; nothing changes.
+
+        It is tried on a copy of the account, so that it cannot say anything but what `request`
+        would do.
+        """
+        ledger = self._ledger
+        before = ledger.figures()
+        trial = Broker(ledger.terms, self._specs(), self.snapshot())
+        report = trial.request(request, time_ms)
+        if report.retcode not in SUCCESS:
+            return CheckResult(retcode=report.retcode, comment=report.comment, figures=before)
+        after = trial.account_figures()
+        return CheckResult(
+            retcode=0, comment="Done", figures=after, margin_needed=after.margin - before.margin
+        )
+
     def deposit(self, amount: int, time_ms: int, comment: str = "") -> tuple[Fact, ...]:
         """Pay money in, or out when negative."""
         self._ledger.begin(time_ms)
@@ -231,6 +249,26 @@ class Broker:
         rate = book.profit_route.rate(at_ask=False)
         spec = book.spec
         return rate and tick_value(spec.tick_size, spec.digits, spec.contract_size, rate)
+
+    def order_margin(self, symbol: str, order: NewOrder) -> int | None:
+        """Margin of an order as if the account held nothing else; None while no rate tells."""
+        if self._books[symbol].fault() is not None:
+            return None
+        state = BrokerState(quotes=self._ledger.quotes())
+        alone = Ledger(self._ledger.terms, self._specs(), state)
+        return alone.margin_needed(alone.books[symbol], order)
+
+    def order_profit(
+        self, symbol: str, side: Side, volume: int, open_price: int, close_price: int
+    ) -> int | None:
+        """Profit between two prices at the rates of now; None while no rate tells."""
+        book = self._books[symbol]
+        if book.fault() is not None:
+            return None
+        return book.profit(side, volume, open_price, close_price)
+
+    def _specs(self) -> dict[str, SymbolSpec]:
+        return {symbol: book.spec for symbol, book in self._books.items()}
 
     def lookup(self, tag: str) -> tuple[OrderFact, ...]:
         """Orders whose comment starts with a tag: those that rest, and the last 1,000 done."""

@@ -18,7 +18,7 @@ from fxsocket_server.broker.stops import is_stop
 from fxsocket_server.broker.triggers import Levels
 from fxsocket_server.model.account import AccountFigures, account_figures
 from fxsocket_server.model.enums import OrderStatus, OrderType, Side, TimeInForce
-from fxsocket_server.model.facts import BalanceFact, OrderFact, PositionFact, TradeRequest
+from fxsocket_server.model.facts import BalanceFact, OrderFact, PositionFact, Quote, TradeRequest
 from fxsocket_server.model.server_time import DAY_MS, ServerZone
 from fxsocket_server.model.symbol import SymbolSpec
 
@@ -89,16 +89,20 @@ class Ledger:
         """The moment of the newest input."""
         return max([self.input_ms, *(book.time_ms for book in self.books.values())])
 
+    def quotes(self) -> tuple[Quote, ...]:
+        """The newest price of every symbol that has one."""
+        quotes = (book.quote() for book in self.books.values())
+        return tuple(quote for quote in quotes if quote is not None)
+
     def state(self) -> BrokerState:
         """Everything that decides the future."""
-        quotes = (book.quote() for book in self.books.values())
         return BrokerState(
             time_ms=self.time_ms,
             balance=self.balance,
             credit=self.credit,
             next_ticket=self._next_ticket,
             next_deal_ticket=self._next_deal_ticket,
-            quotes=tuple(quote for quote in quotes if quote is not None),
+            quotes=self.quotes(),
             orders=tuple(order for _, order in sorted(self.orders.items())),
             positions=tuple(position for _, position in sorted(self.positions.items())),
             rollover_ms=self.rollover_ms,

@@ -11,6 +11,7 @@ from msgspec import Struct
 from fxsocket_server.model.records import Deal, Order, Position
 
 Table = Literal["orders", "positions", "deals"]
+Mark = tuple[int, int]  # where a row of history stands: its time and its row number
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -81,6 +82,21 @@ class OrderQuery(Struct, frozen=True, kw_only=True):
     limit: int
     cursor: int | None = None
     statuses: tuple[str, ...] = ()
+    symbol: str | None = None
+    magic: int | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+class HistoryQuery(Struct, frozen=True, kw_only=True):
+    """Which done orders or closed positions to list, oldest first by when they were.
+
+    `after` is where the last one that is known stands (the cursor).
+    """
+
+    account_id: str
+    limit: int
+    after: Mark | None = None
     symbol: str | None = None
     magic: int | None = None
     from_ms: int | None = None

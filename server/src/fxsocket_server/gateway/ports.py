@@ -1,7 +1,7 @@
 """The ports: what the use cases need from the outside, as Protocols that adapters implement."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -10,13 +10,17 @@ from fxsocket_server.gateway.changes import (
     AccountState,
     Change,
     Event,
+    HistoryQuery,
+    Mark,
     OrderQuery,
     StoredCommand,
     Table,
 )
 from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.candle import Candle
+from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import (
+    CheckResult,
     DealFact,
     Fact,
     OrderFact,
@@ -113,6 +117,22 @@ class Connector(Protocol):
         """Give a trade request to the terminal; None when its report follows through the sink."""
         ...
 
+    async def check(self, request: TradeRequest) -> CheckResult:
+        """What a trade request would lead to; nothing is sent (OrderCheck)."""
+        ...
+
+    async def order_margin(
+        self, symbol: str, type_: OrderType, volume: int, price: int
+    ) -> int | None:
+        """Margin of an order on its own in minor units; None without a rate (OrderCalcMargin)."""
+        ...
+
+    async def order_profit(
+        self, symbol: str, side: Side, volume: int, open_price: int, close_price: int
+    ) -> int | None:
+        """Profit between two prices in minor units; None without a rate (OrderCalcProfit)."""
+        ...
+
     def lookup(self, tag: str) -> tuple[OrderFact, ...]:
         """Orders at the terminal whose comment starts with a command's tag."""
         ...
@@ -194,6 +214,18 @@ class Journal(Protocol):
 
     def deals(self, query: OrderQuery) -> list[tuple[int, Deal]]:
         """Deals oldest first, each with its row number (the cursor)."""
+        ...
+
+    def done_orders(self, query: HistoryQuery) -> list[tuple[Mark, Order]]:
+        """Orders that are done, oldest first by when they were."""
+        ...
+
+    def closed_positions(self, query: HistoryQuery) -> list[tuple[Mark, Position]]:
+        """Positions that are closed, oldest first by when they were."""
+        ...
+
+    def deals_of(self, account_id: str, position_ids: Sequence[str]) -> list[Deal]:
+        """All deals of some positions (at most 500), oldest first."""
         ...
 
     def is_booked(self, account_id: str, table: Table, ticket: int) -> bool:

@@ -9,13 +9,22 @@ from msgspec.structs import replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import Event, OrderQuery
+from fxsocket_server.gateway.changes import Event, HistoryQuery, Mark, OrderQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.ports import STOPPING, Bus
+from fxsocket_server.gateway.positions.read import open_position_view
 from fxsocket_server.gateway.requests import utc_ms
-from fxsocket_server.gateway.views import DealView, OrderView, deal_view, order_view, time_text
+from fxsocket_server.gateway.views import (
+    DealView,
+    OrderView,
+    PositionView,
+    deal_view,
+    order_view,
+    time_text,
+)
 
 T = TypeVar("T")
+M = TypeVar("M", int, Mark)
 
 
 class OrderPage(Struct, frozen=True):
@@ -32,6 +41,13 @@ class DealPage(Struct, frozen=True):
     next_cursor: str | None
 
 
+class PositionPage(Struct, frozen=True):
+    """Closed positions, oldest first."""
+
+    data: list[PositionView]
+    next_cursor: str | None
+
+
 def page_limit(limit: int | None, default: int, most: int = limits.PAGE_ROWS) -> int:
     """The rows of a page; raises `validation_error` outside 1..most."""
     if limit is None:
@@ -43,11 +59,21 @@ def page_limit(limit: int | None, default: int, most: int = limits.PAGE_ROWS) ->
 
 def cursor_number(cursor: str | None) -> int | None:
     """The row number in a cursor; raises `cursor_invalid`."""
+    return None if cursor is None else _number_of(cursor)
+
+
+def cursor_mark(cursor: str | None) -> Mark | None:
+    """The place in a history that a cursor names; raises `cursor_invalid`."""
     if cursor is None:
         return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+    time_ms, _, row = cursor.partition(".")
+    return _number_of(time_ms), _number_of(row)
+
+
+def _number_of(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Problem("cursor_invalid", "send next_cursor as it came, or none", pointer="?cursor")
-    return int(cursor)
+    return int(text)
 
 
 def time_parameter(name: str, text: str | None) -> int | None:
@@ -81,14 +107,32 @@ def list_deals(lane: Lane, query: OrderQuery) -> DealPage:
     return DealPage([deal_view(deal, digits) for deal in rows], cursor)
 
 
+def list_done_orders(lane: Lane, query: HistoryQuery) -> OrderPage:
+    """A page of done orders; the caller has waited for `lane.settled`."""
+    found = lane.journal.done_orders(replace(query, limit=query.limit + 1))
+    orders, cursor = _page(found, query.limit)
+    return OrderPage([order_view(order) for order in orders], cursor)
+
+
+def list_closed_positions(lane: Lane, query: HistoryQuery) -> PositionPage:
+    """A page of closed positions; the caller has waited for `lane.settled`."""
+    found = lane.journal.closed_positions(replace(query, limit=query.limit + 1))
+    positions, cursor = _page(found, query.limit)
+    return PositionPage([open_position_view(lane, position) for position in positions], cursor)
+
+
 def _one_more(query: OrderQuery) -> OrderQuery:
     """A row past the page tells whether another page follows."""
     return replace(query, limit=query.limit + 1)
 
 
-def _page(rows: list[tuple[int, T]], limit: int) -> tuple[list[T], str | None]:
-    cursor = str(rows[limit - 1][0]) if len(rows) > limit else None
+def _page(rows: list[tuple[M, T]], limit: int) -> tuple[list[T], str | None]:
+    cursor = _cursor_text(rows[limit - 1][0]) if len(rows) > limit else None
     return [row for _, row in rows[:limit]], cursor
+
+
+def _cursor_text(mark: int | Mark) -> str:
+    return str(mark) if isinstance(mark, int) else f"{mark[0]}.{mark[1]}"
 
 
 def event_row(event: Event) -> bytes:

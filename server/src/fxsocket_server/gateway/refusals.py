@@ -28,6 +28,8 @@ CODE_OF_RETCODE: dict[int, str] = {
     Retcode.CLOSE_ONLY: "close_only",
 }
 
+_NAMES = {int(code): code.name for code in Retcode}
+
 _FIELD_OF_CODE = {
     "invalid_volume": "/volume",
     "invalid_price": "/price",
@@ -43,9 +45,19 @@ _WORDS = {
 
 def refusal_of(report: Report) -> Problem:
     """The problem that tells a client why the broker refused."""
-    code = CODE_OF_RETCODE.get(report.retcode, "rejected")
+    code = code_of(report.retcode)
     detail = _WORDS.get(report.comment, report.comment) or _name_of(report.retcode)
     return Problem(code, detail, pointer=_field_of(code, detail))
+
+
+def code_of(retcode: int) -> str:
+    """The code of the catalogue that a broker's refusal is told with."""
+    return CODE_OF_RETCODE.get(retcode, "rejected")
+
+
+def retcode_name(retcode: int) -> str:
+    """MetaTrader's name of a retcode, without TRADE_RETCODE_; UNKNOWN when it has none."""
+    return _NAMES.get(retcode, "UNKNOWN")
 
 
 def _field_of(code: str, detail: str) -> str | None:

@@ -106,16 +106,19 @@ def _volume_fault(spec: SymbolSpec, lots: float, least: int) -> str | None:
     return None
 
 
-def check_price(name: str, value: float | None, digits: int, code: str) -> int | None:
+def check_price(
+    name: str, value: float | None, digits: int, code: str, *, pointer: str | None = None
+) -> int | None:
     """A price in points; null and 0 mean none; raises `code` on a negative or absurd one."""
     if value is None or value == 0:
         return None
+    pointer = pointer or "/" + name
     if not 0 < value < limits.NUMBER_MAX:
-        raise Problem(code, f"{name} must be a price above 0, or null for none", pointer="/" + name)
+        raise Problem(code, f"{name} must be a price above 0, or null for none", pointer=pointer)
     points = fixed_of(value, digits)
     if points == 0:
         raise Problem(
-            code, f"{name} {value:g} is less than one point of the symbol", pointer="/" + name
+            code, f"{name} {value:g} is less than one point of the symbol", pointer=pointer
         )
     return points
 

@@ -134,6 +134,8 @@ class PositionView(Struct, frozen=True, gc=False):
     opened_at: str
     order_id: str | None
     status: PositionStatus
+    closed_volume: float
+    closed_at: str | None
 
 
 def position_view(
@@ -160,6 +162,8 @@ def position_view(
         time_text(position.opened_ms),
         position.order_id,
         position.status,
+        position.closed_volume / LOT,
+        time_text(position.updated_ms) if position.status is PositionStatus.CLOSED else None,
     )
 
 

@@ -6,6 +6,7 @@ that applying it twice changes nothing. Units as in `model.records`.
 
 from msgspec import Struct
 
+from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.enums import (
     Action,
     DealEntry,
@@ -134,6 +135,18 @@ class Report(Struct, frozen=True, kw_only=True, gc=False):
     time_ms: int
     order_ticket: int | None = None
     comment: str = ""
+
+
+class CheckResult(Struct, frozen=True, kw_only=True, gc=False):
+    """What a trade request would lead to (MqlTradeCheckResult): retcode 0 says that it may be sent.
+
+    `figures` are the account's money after it; of a refused request, as it stands now.
+    """
+
+    retcode: int
+    comment: str
+    figures: AccountFigures
+    margin_needed: int = 0
 
 
 class TerminalSnapshot(Struct, frozen=True, kw_only=True):

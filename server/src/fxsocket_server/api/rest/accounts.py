@@ -1,4 +1,4 @@
-"""/v1/account, /v1/accounts, /v1/history/deals, /v1/events, /v1/sim/price."""
+"""/v1/account, /v1/accounts, /v1/events, /v1/sim/price."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,16 +14,16 @@ from fxsocket_server.api.request import (
     raw_response,
     text_parameter,
 )
-from fxsocket_server.api.rest.orders import history_query
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.market_views import account_summary, account_view, quote_view
-from fxsocket_server.gateway.queries import (
-    events_body,
-    list_deals,
-    page_limit,
-    wait_for_events,
+from fxsocket_server.gateway.gateway import LinkedAccount
+from fxsocket_server.gateway.market_views import (
+    AccountSummary,
+    account_summary,
+    account_view,
+    quote_view,
 )
+from fxsocket_server.gateway.queries import events_body, page_limit, wait_for_events
 from fxsocket_server.gateway.requests import PriceRequest, check_price, known_symbol
 
 
@@ -38,24 +38,26 @@ async def get_account(request: Request) -> Response:
 
 async def list_accounts(request: Request) -> Response:
     """GET /accounts."""
-    principal = principal_of(request)
-    visible = context_of(request).gateway.visible(principal)
-    default = principal.default_account_id or (visible[0].account.id if len(visible) == 1 else None)
-    rows = [
-        account_summary(
-            linked.account, linked.status, linked.error, is_default=linked.account.id == default
-        )
-        for linked in visible
-    ]
-    return json_response(rows)
+    return json_response([_summary(request, linked) for linked in _visible(request)])
 
 
-async def list_history_deals(request: Request) -> Response:
-    """GET /history/deals."""
-    lane = lane_of(request)
-    query = history_query(request, lane)
-    await lane.settled()
-    return json_response(list_deals(lane, query))
+async def get_one(request: Request) -> Response:
+    """GET /accounts/{id}."""
+    principal, account_id = principal_of(request), request.path_params["id"]
+    linked = context_of(request).gateway.choose(principal, account_id)
+    return json_response(_summary(request, linked))
+
+
+def _visible(request: Request) -> list[LinkedAccount]:
+    return context_of(request).gateway.visible(principal_of(request))
+
+
+def _summary(request: Request, linked: LinkedAccount) -> AccountSummary:
+    visible = _visible(request)
+    only = visible[0].account.id if len(visible) == 1 else None
+    default = principal_of(request).default_account_id or only
+    is_default = linked.account.id == default
+    return account_summary(linked.account, linked.status, linked.error, is_default=is_default)
 
 
 async def list_events(request: Request) -> Response:

@@ -17,13 +17,15 @@ from fxsocket_server.api.request import (
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import CandleRange, CandleRows
 from fxsocket_server.gateway.market_views import candle_view, quote_view, symbol_view
 from fxsocket_server.gateway.queries import cursor_number, page_limit, time_parameter
 from fxsocket_server.gateway.requests import known_symbol
 from fxsocket_server.gateway.views import time_text
+from fxsocket_server.model.enums import Platform
 from fxsocket_server.model.symbol import SymbolSpec
-from fxsocket_server.model.timeframe import Timeframe, parse
+from fxsocket_server.model.timeframe import MT4_TIMEFRAMES, MT5_TIMEFRAMES, Timeframe, parse
 from fxsocket_server.model.units import text_of
 
 _CSV_HEADER = "time,open,high,low,close,tick_volume,real_volume,spread\n"
@@ -97,7 +99,7 @@ async def list_candles(request: Request) -> Response:
         )
     spec = known_symbol(lane.connector.specs(), symbol, "?symbol")
     as_csv = "text/csv" in (header_of(request, b"accept") or "")
-    asked = _range(request, as_csv=as_csv)
+    asked = _range(request, lane, as_csv=as_csv)
     rows = await context_of(request).gateway.market(lane).candles(spec, asked)
     if as_csv:
         return _csv_response(rows, spec.digits)
@@ -109,7 +111,7 @@ async def list_candles(request: Request) -> Response:
     )
 
 
-def _range(request: Request, *, as_csv: bool) -> CandleRange:
+def _range(request: Request, lane: Lane, *, as_csv: bool) -> CandleRange:
     limit = page_limit(
         integer_parameter(request, "limit"), limits.CANDLE_ROWS_DEFAULT, limits.CANDLE_ROWS
     )
@@ -119,16 +121,16 @@ def _range(request: Request, *, as_csv: bool) -> CandleRange:
         raise Problem("validation_error", "to must lie after from", pointer="?to")
     cursor = cursor_number(text_parameter(request, "cursor"))
     return CandleRange(
-        timeframe=_timeframe(text_parameter(request, "timeframe")),
+        timeframe=_timeframe(text_parameter(request, "timeframe"), lane.account.platform),
         from_ms=from_ms if cursor is None else cursor,
         to_ms=to_ms,
         limit=None if as_csv else limit,
     )
 
 
-def _timeframe(name: str | None) -> Timeframe:
+def _timeframe(name: str | None, platform: str) -> Timeframe:
     try:
-        return parse(name or "")
+        return parse(name or "", MT4_TIMEFRAMES if platform == Platform.MT4 else MT5_TIMEFRAMES)
     except ValueError as error:
         raise Problem("validation_error", str(error), pointer="?timeframe") from None
 

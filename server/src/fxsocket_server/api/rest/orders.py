@@ -1,4 +1,4 @@
-"""/v1/orders: place, list, get, modify, cancel."""
+"""/v1/orders: place, check, list, get, modify, cancel."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import OrderQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.orders.cancel import CancelOrder
+from fxsocket_server.gateway.orders.check import check_order
 from fxsocket_server.gateway.orders.modify import ModifyOrder
 from fxsocket_server.gateway.orders.read import order_by_client_id, order_by_id
 from fxsocket_server.gateway.queries import cursor_number, list_orders, page_limit, time_parameter
@@ -61,6 +62,13 @@ async def place(request: Request) -> Response:
     order = body_of(request, OrderRequest)
     answer = await context_of(request).gateway.place(lane, order, sender_of(request))
     return answer_response(answer)
+
+
+async def check(request: Request) -> Response:
+    """POST /orders/check."""
+    lane = lane_of(request)
+    order = body_of(request, OrderRequest)
+    return json_response(await check_order(lane, order, request.scope["fxs.request_id"]))
 
 
 async def list_all(request: Request) -> Response:

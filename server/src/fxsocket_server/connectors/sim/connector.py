@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from fxsocket_server.broker.engine import Broker
 from fxsocket_server.broker.faults import Fault, Faults, Verdict
+from fxsocket_server.broker.margins import NewOrder
 from fxsocket_server.broker.state import (
     FIRST_DEAL_TICKET,
     FIRST_ORDER_TICKET,
@@ -21,8 +22,9 @@ from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.ports import Capabilities, FactSink, FeedGate
 from fxsocket_server.model.account import AccountFigures
-from fxsocket_server.model.enums import OrderStatus, Reason
+from fxsocket_server.model.enums import OrderStatus, OrderType, Reason, Side
 from fxsocket_server.model.facts import (
+    CheckResult,
     DealFact,
     OrderFact,
     PositionFact,
@@ -188,6 +190,22 @@ class SimConnector:
         """Worth of one tick of one lot in the account's currency."""
         value = self.broker.tick_value(symbol)
         return None if value is None else value[0] / value[1]
+
+    async def check(self, request: TradeRequest) -> CheckResult:
+        """What a request would lead to; faults in force are not looked at."""
+        return self.broker.check(request, self._feed.now_ms())
+
+    async def order_margin(
+        self, symbol: str, type_: OrderType, volume: int, price: int
+    ) -> int | None:
+        """Margin of an order as if the account held nothing else."""
+        return self.broker.order_margin(symbol, NewOrder(type_, volume, price))
+
+    async def order_profit(
+        self, symbol: str, side: Side, volume: int, open_price: int, close_price: int
+    ) -> int | None:
+        """Profit between two prices."""
+        return self.broker.order_profit(symbol, side, volume, open_price, close_price)
 
     def lookup(self, tag: str) -> tuple[OrderFact, ...]:
         """Orders whose comment starts with a tag."""

@@ -39,8 +39,10 @@ CREATE TABLE orders (
     magic           INTEGER NOT NULL,
     created_ms      INTEGER NOT NULL,
     ticket          INTEGER,
+    done_ms         INTEGER,
     body            BLOB NOT NULL
 );
+CREATE INDEX orders_done ON orders (account_id, done_ms) WHERE done_ms IS NOT NULL;
 CREATE INDEX orders_live ON orders (account_id, status)
     WHERE status IN ('PENDING', 'PLACED', 'PARTIALLY_FILLED', 'UNKNOWN');
 CREATE INDEX orders_ticket ON orders (account_id, ticket);
@@ -56,8 +58,10 @@ CREATE TABLE positions (
     magic      INTEGER NOT NULL,
     opened_ms  INTEGER NOT NULL,
     ticket     INTEGER NOT NULL,
+    closed_ms  INTEGER,
     body       BLOB NOT NULL
 );
+CREATE INDEX positions_closed ON positions (account_id, closed_ms) WHERE closed_ms IS NOT NULL;
 CREATE INDEX positions_ticket ON positions (account_id, ticket);
 CREATE INDEX positions_open ON positions (account_id) WHERE status = 'OPEN';
 CREATE TABLE deals (
@@ -73,7 +77,7 @@ CREATE TABLE deals (
     body        BLOB NOT NULL,
     UNIQUE (account_id, ticket)
 );
-CREATE INDEX deals_closing ON deals (account_id, position_id) WHERE closing = 1;
+CREATE INDEX deals_position ON deals (account_id, position_id);
 CREATE TABLE commands (
     command_id    TEXT PRIMARY KEY,
     account_id    TEXT NOT NULL,

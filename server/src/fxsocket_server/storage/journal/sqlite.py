@@ -1,7 +1,8 @@
 """The Journal port on sqlite3: appends go to the writer thread, reads use a second connection."""
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from fxsocket_server.gateway.changes import (
     AccountState,
     Change,
     Event,
+    HistoryQuery,
+    Mark,
     OrderQuery,
     StoredCommand,
     Table,
@@ -252,6 +255,42 @@ class SqliteJournal:
         rows = self._read.execute(sql, (account_id, position_id))
         return [_deal(body) for (body,) in rows]
 
+    def done_orders(self, query: HistoryQuery) -> list[tuple[Mark, Order]]:
+        """Orders that are done, oldest first by when they were."""
+        rows = self._history("orders", "done_ms", query)
+        return [((ms, n), _order(body)) for ms, n, body in rows]
+
+    def closed_positions(self, query: HistoryQuery) -> list[tuple[Mark, Position]]:
+        """Positions that are closed, oldest first by when they were."""
+        rows = self._history("positions", "closed_ms", query)
+        return [((ms, n), _position(body)) for ms, n, body in rows]
+
+    def _history(self, table: Table, column: str, query: HistoryQuery) -> sqlite3.Cursor:
+        # Table and column are words of this module, never of a client.
+        where, values = _clauses(
+            ("account_id = ?", query.account_id),
+            (column + " >= ?", query.from_ms),
+            (column + " < ?", query.to_ms),
+            ("symbol = ?", query.symbol),
+            ("magic = ?", query.magic),
+        )
+        ms, n = query.after or (-1, -1)
+        sql = (
+            "SELECT " + column + ", n, body FROM " + table + " WHERE " + where
+            + " AND (" + column + ", n) > (?, ?) ORDER BY " + column + ", n LIMIT ?"
+        )  # fmt: skip
+        return self._read.execute(sql, (*values, ms, n, query.limit))
+
+    def deals_of(self, account_id: str, position_ids: Sequence[str]) -> list[Deal]:
+        """All deals of some positions (at most 500), oldest first."""
+        marks = ",".join("?" * len(position_ids))
+        sql = (
+            "SELECT body FROM deals WHERE account_id = ? AND position_id IN ("
+            + marks + ") ORDER BY n"
+        )  # fmt: skip
+        rows = self._read.execute(sql, (account_id, *position_ids))
+        return [_deal(body) for (body,) in rows]
+
     def events(self, account_id: str, after: int, limit: int) -> list[Event]:
         """Committed events above `after`, in order."""
         sql = (
@@ -263,7 +302,7 @@ class SqliteJournal:
 
 def _filters(query: OrderQuery, time_column: str, cursor: str) -> tuple[str, list[object]]:
     """The WHERE clause of a query and its values; its words are this module's, never a client's."""
-    wanted = (
+    return _clauses(
         ("account_id = ?", query.account_id),
         (cursor, query.cursor),
         (time_column + " >= ?", query.from_ms),
@@ -271,6 +310,10 @@ def _filters(query: OrderQuery, time_column: str, cursor: str) -> tuple[str, lis
         ("symbol = ?", query.symbol),
         ("magic = ?", query.magic),
     )
+
+
+def _clauses(*wanted: tuple[str, object]) -> tuple[str, list[object]]:
+    """Those clauses that have a value, joined, and the values."""
     used = [(clause, value) for clause, value in wanted if value is not None]
     return " AND ".join(clause for clause, _ in used), [value for _, value in used]
 

@@ -14,7 +14,7 @@ import msgspec
 
 from fxsocket_server.core import limits
 from fxsocket_server.gateway.changes import Change
-from fxsocket_server.model.enums import DealEntry
+from fxsocket_server.model.enums import DONE_STATUSES, DealEntry, PositionStatus
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -23,13 +23,15 @@ _INSERT_EVENT = (
 )
 _UPSERT_ORDER = (
     "INSERT INTO orders (id, account_id, user_id, client_order_id, status, symbol, magic,"
-    " created_ms, ticket, body) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
-    " status = excluded.status, ticket = excluded.ticket, body = excluded.body"
+    " created_ms, ticket, done_ms, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
+    " done_ms = COALESCE(done_ms, excluded.done_ms), body = excluded.body"
 )
 _UPSERT_POSITION = (
     "INSERT INTO positions (id, account_id, user_id, status, symbol, magic, opened_ms, ticket,"
-    " body) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
-    " status = excluded.status, ticket = excluded.ticket, body = excluded.body"
+    " closed_ms, body) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
+    " status = excluded.status, ticket = excluded.ticket,"
+    " closed_ms = COALESCE(closed_ms, excluded.closed_ms), body = excluded.body"
 )
 _INSERT_DEAL = (
     "INSERT INTO deals (account_id, user_id, ticket, position_id, closing, symbol, magic, time_ms,"
@@ -165,7 +167,7 @@ def _order_rows(change: Change) -> list[tuple[object, ...]]:
     return [
         (
             o.id, o.account_id, o.user_id, o.client_order_id, o.status.value, o.symbol, o.magic,
-            o.created_ms, o.ticket, _encode(o),
+            o.created_ms, o.ticket, o.updated_ms if o.status in DONE_STATUSES else None, _encode(o),
         )
         for o in change.orders.values()
     ]  # fmt: skip
@@ -175,7 +177,7 @@ def _position_rows(change: Change) -> list[tuple[object, ...]]:
     return [
         (
             p.id, p.account_id, p.user_id, p.status.value, p.symbol, p.magic, p.opened_ms,
-            p.ticket, _encode(p),
+            p.ticket, p.updated_ms if p.status is PositionStatus.CLOSED else None, _encode(p),
         )
         for p in change.positions.values()
     ]  # fmt: skip
