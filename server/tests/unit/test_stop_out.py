@@ -12,6 +12,7 @@ from fxsocket_server.model.stop_out import (
     margin_level,
     mt4_stop_out_comment,
     next_order,
+    removal_order,
     stop_out_comment,
 )
 
@@ -48,6 +49,7 @@ def test_the_costliest_pending_order_goes_first():
     assert next_order([(1, 500), (2, 900), (3, 900)]) == 2
     assert next_order([(1, 0)]) is None
     assert next_order([]) is None
+    assert removal_order([(3, 900), (1, 500), (4, 0), (2, 900)]) == [2, 3, 1]
 
 
 def test_the_largest_loss_goes_first_then_the_smallest_profit():

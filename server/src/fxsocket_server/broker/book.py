@@ -6,6 +6,7 @@ floating profit only where each position's profit is rounded on its own.
 
 from typing import cast
 
+from fxsocket_server.broker.margin_rates import rates_of
 from fxsocket_server.broker.rates import Box, Route
 from fxsocket_server.broker.state import AccountTerms, Offer
 from fxsocket_server.broker.triggers import NEVER, Triggers
@@ -13,7 +14,7 @@ from fxsocket_server.model import conversion, profit
 from fxsocket_server.model.conversion import ONE, Ratio
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import OrderFact, PositionFact, Quote
-from fxsocket_server.model.margin import MarginTerms
+from fxsocket_server.model.margin import Leg, MarginTerms
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import LOT, POWERS
 
@@ -68,6 +69,8 @@ class Book:
         "feeds",
         "margin_cache",
         "margin_is_steady",
+        "margin_memo",
+        "margin_rates",
         "margin_route",
         "margin_terms",
         "offers",
@@ -108,6 +111,9 @@ class Book:
         self._floating = 0
         self._floating_at: object = None
         self.margin_cache: int | None = None
+        # What was asked before a deal is asked again after it.
+        self.margin_memo: tuple[Leg, Leg, int] = (Leg(), Leg(), 0)
+        self.margin_rates = rates_of(spec, is_mt4=terms.is_mt4)
         self.convert_by(Route("", "", None), Route("", "", None))
 
     def _unit(self) -> Ratio:
@@ -165,6 +171,10 @@ class Book:
         self.positions[position.ticket] = position
         self._count(position, 1)
 
+    def change_stops(self, position: PositionFact) -> None:
+        """Take a position in place of the one that differs in nothing that money depends on."""
+        self.positions[position.ticket] = position
+
     def drop_position(self, ticket: int) -> None:
         """Take a position out of the sums; nothing if it is not there."""
         position = self.positions.pop(ticket, None)
@@ -189,8 +199,7 @@ class Book:
     def add_order(self, order: OrderFact, deadline_ms: int | None) -> None:
         """Let a pending order rest, until its deadline if it has one."""
         self.orders[order.ticket] = order
-        self.exposures[side_of(order.type)].resting += order.volume - order.filled_volume
-        self.margin_cache = None
+        self._rest(order, 1)
         if deadline_ms is not None:
             self._deadlines[order.ticket] = deadline_ms
             self.deadline_ms = min(self.deadline_ms, deadline_ms)
@@ -200,10 +209,24 @@ class Book:
         order = self.orders.pop(ticket, None)
         if order is None:
             return
-        self.exposures[side_of(order.type)].resting -= order.volume - order.filled_volume
-        self.margin_cache = None
+        self._rest(order, -1)
         if self._deadlines.pop(ticket, None) == self.deadline_ms:
             self._refresh_deadline()
+
+    def _rest(self, order: OrderFact, sign: int) -> None:
+        left = order.volume - order.filled_volume
+        self.exposures[side_of(order.type)].resting += sign * left
+        if self.charges(order):
+            self.margin_cache = None
+
+    def charges(self, order: OrderFact) -> bool:
+        """Whether margin is kept for an order while it rests; never for the rest of a deal."""
+        return not order.type.is_market and self.margin_rates.of_order[order.type] != 0
+
+    @property
+    def weighs(self) -> bool:
+        """Whether anything on the symbol counts in equity or margin."""
+        return bool(self.positions) or (self.margin_rates.charge_pending and bool(self.orders))
 
     def due_orders(self, time_ms: int) -> list[OrderFact]:
         """Pending orders whose deadline has come, by ticket."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from fxsocket_server.broker.book import Book, side_of
 from fxsocket_server.broker.guard import free_margin_floor
 from fxsocket_server.broker.ledger import Ledger, day_end_ms
-from fxsocket_server.broker.margins import NewOrder, order_rate
+from fxsocket_server.broker.margins import NewOrder
 from fxsocket_server.broker.state import AccountTerms
 from fxsocket_server.broker.stops import Refusal
 from fxsocket_server.model.enums import (
@@ -355,7 +355,7 @@ def margin_refusal(ledger: Ledger, book: Book, order: NewOrder) -> Refusal | Non
 
     A type whose margin rate is 0 is not checked.
     """
-    if not order_rate(book, order.type):
+    if not book.margin_rates.of_order[order.type]:
         return None
     needed = ledger.margin_needed(book, order)
     if needed <= 0 or free_margin_floor(ledger) >= needed + 1:

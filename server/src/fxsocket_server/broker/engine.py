@@ -240,6 +240,8 @@ class Broker:
         """
         book = self._books[symbol]
         levels = book.triggers
+        if self._guard.marked:
+            self._guard.settle()
         deadline_ms = book.deadline_ms if book.bid else 0
         return deadline_ms, levels.bid_low, levels.bid_high, levels.ask_low, levels.ask_high
 

@@ -7,6 +7,7 @@ position's rounding and every conversion counts at its worst, so a box never hid
 the level, where no box is left, every tick is judged exactly.
 """
 
+from collections.abc import Collection
 from fractions import Fraction
 from math import inf
 
@@ -29,20 +30,18 @@ class Guard:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._watched: tuple[Book, ...] = ()
-        self._marked = False
+        self.marked = False
         ledger.on_change = self.mark
-        for book in ledger.books.values():
-            if book.positions or book.orders:
-                self.mark(book)
+        for book in ledger.active.values():
+            self.mark(book)
 
     def mark(self, book: Book | None) -> None:
         """Have the next tick look at the account, because something but a price has changed."""
-        for feed in book.feeds if book is not None else ():
+        if book is not None:
+            self._watched = tuple(dict.fromkeys((*self._watched, *book.feeds)))
+        self.marked = True
+        for feed in self._watched:
             feed.triggers.set_guard(SHUT)
-        if not self._marked:
-            self._marked = True
-            for feed in self._watched:
-                feed.triggers.set_guard(SHUT)
 
     def touched(self, book: Book) -> bool:
         """Whether a tick of this symbol calls for a look."""
@@ -50,18 +49,34 @@ class Guard:
 
     def is_breached(self) -> bool:
         """Whether the account must be stopped out now; if not, the next boxes are drawn."""
-        self._marked = False
-        active = _active(self._ledger)
-        watched = tuple(dict.fromkeys(feed for book in active for feed in book.feeds))
-        for book in self._ledger.books.values():
-            if book.triggers.guard is not OPEN and book not in watched:
-                book.triggers.set_guard(OPEN)
-        self._watched = watched
-        if not active or (all(feed.bid for feed in watched) and self._draw(active)):
+        if self.settle():
             return False
-        for feed in watched:
+        self.marked = False
+        if all(feed.bid for feed in self._watched) and self._draw(self._ledger.active.values()):
+            return False
+        for feed in self._watched:
             feed.triggers.set_guard(SHUT)
         return self.is_below()
+
+    def settle(self) -> bool:
+        """Whether the boxes drawn before still hold after what has changed; then they are kept."""
+        active = self._ledger.active.values()
+        self._watch(tuple(dict.fromkeys(feed for book in active for feed in book.feeds)))
+        if active and not (all(map(_is_inside, self._watched)) and self._floor(active) >= 0):
+            return False
+        self._guard(active)
+        return True
+
+    def _watch(self, feeds: tuple[Book, ...]) -> None:
+        for feed in self._watched:
+            if feed not in feeds:
+                feed.triggers.set_guard(OPEN)
+        self._watched = feeds
+
+    def _guard(self, active: Collection[Book]) -> None:
+        self.marked = False
+        for feed in self._watched:
+            feed.triggers.set_guard(_sides(feed, active))
 
     def is_below(self) -> bool:
         """Whether equity is below the stop-out level, exactly."""
@@ -70,21 +85,20 @@ class Guard:
 
     # --- boxes -------------------------------------------------------------------------------
 
-    def _draw(self, active: list[Book]) -> bool:
+    def _draw(self, active: Collection[Book]) -> bool:
         """Find the boxes; False when the level is too near for any."""
         width = self._first_width(active)
         for _ in range(_TRIES):
             steps = [self._span(feed, width) for feed in self._watched]
             if self._floor(active) >= 0:
-                for feed in self._watched:
-                    feed.triggers.set_guard(_sides(feed, active))
+                self._guard(active)
                 return True
             if max(steps) == 0:
                 return False
             width /= 2
         return False
 
-    def _first_width(self, active: list[Book]) -> float:
+    def _first_width(self, active: Collection[Book]) -> float:
         """The share of all prices that would use up the slack."""
         for feed in self._watched:
             self._span(feed, 0.0)
@@ -101,13 +115,13 @@ class Guard:
         feed.box = (feed.bid - points, feed.bid + points, feed.ask - points, feed.ask + points)
         return points
 
-    def _floor(self, active: list[Book]) -> float:
+    def _floor(self, active: Collection[Book]) -> float:
         """The least that equity can be above the stop-out level within the boxes."""
         ledger = self._ledger
         own = ledger.balance + ledger.credit - ledger.blocked
         return own + sum(map(_worst_profit, active)) - self._threshold(active)
 
-    def _threshold(self, active: list[Book]) -> float:
+    def _threshold(self, active: Collection[Book]) -> float:
         """The most that the stop-out level can be within the boxes, in money."""
         terms = self._ledger.terms
         if terms.stop_out_mode is StopOutMode.MONEY:
@@ -117,24 +131,28 @@ class Guard:
 
 def free_margin_floor(ledger: Ledger) -> float:
     """A lower bound of the free margin at the newest prices, without looking at positions."""
-    active = _active(ledger)
+    active = ledger.active.values()
     feeds = dict.fromkeys(feed for book in active for feed in book.feeds)
     if not all(feed.bid for feed in feeds):
         return -inf
+    boxes = [feed.box for feed in feeds]
     for feed in feeds:
         feed.box = (feed.bid, feed.bid, feed.ask, feed.ask)
     profit = sum(map(_worst_profit, active))
+    for feed, box in zip(feeds, boxes, strict=True):
+        feed.box = box
     if ledger.terms.free_margin_mode is not FreeMarginMode.ALL_PROFIT:
         profit = min(profit, 0.0)
     return ledger.balance + ledger.credit - ledger.blocked + profit - ledger.margin()
 
 
-def _active(ledger: Ledger) -> list[Book]:
-    """The books that equity or margin depend on."""
-    return [book for book in ledger.books.values() if book.positions or book.orders]
+def _is_inside(feed: Book) -> bool:
+    """Whether the newest price is within the symbol's box, which must have been drawn."""
+    bid_low, bid_high, ask_low, ask_high = feed.box
+    return bid_low <= feed.bid <= bid_high and ask_low <= feed.ask <= ask_high and feed.bid > 0
 
 
-def _sides(feed: Book, active: list[Book]) -> tuple[int, int, int, int]:
+def _sides(feed: Book, active: Collection[Book]) -> tuple[int, int, int, int]:
     """A symbol's box as a guard: open where a move cannot hurt."""
     bid_low, bid_high, ask_low, ask_high = feed.box
     if any(feed is not book and feed in book.feeds for book in active) or not (

@@ -48,6 +48,7 @@ class Ledger:
         self.credit = state.credit
         self.positions: dict[int, PositionFact] = {}
         self.orders: dict[int, OrderFact] = {}
+        self.active: dict[str, Book] = {}  # the books that equity or margin depends on
         self.done: deque[OrderFact] = deque(maxlen=DONE_ORDERS)
         self.closing: dict[int, int] = {}  # position -> the order that is closing it
         self.day_deals = list(state.day_deals)
@@ -142,6 +143,12 @@ class Ledger:
     def enter_position(self, position: PositionFact) -> None:
         """Open, change or (volume 0) close a position; its stops wait from the next tick on."""
         book = self.books[position.symbol]
+        before = self.positions.get(position.ticket)
+        if before is not None and _weighs_the_same(before, position):
+            self.positions[position.ticket] = position
+            book.change_stops(position)
+            book.triggers.watch(position.ticket, _stop_levels(position))
+            return
         book.drop_position(position.ticket)
         if position.volume:
             self.positions[position.ticket] = position
@@ -150,6 +157,7 @@ class Ledger:
         else:
             del self.positions[position.ticket]
             book.triggers.forget(position.ticket)
+        self._weigh(book)
         self.on_change(book)
 
     def enter_order(self, order: OrderFact) -> None:
@@ -162,13 +170,23 @@ class Ledger:
             book.triggers.watch(order.ticket | ORDER_KEY, _order_levels(order))
             if self._closes(order):
                 self.closing[order.position_ticket or 0] = order.ticket
-            self.on_change(book)
+            if book.charges(order):
+                self._weigh(book)
+                self.on_change(book)
             return
         self.done.append(order)
         if self.orders.pop(order.ticket, None) is not None:
             book.triggers.forget(order.ticket | ORDER_KEY)
             self.closing.pop(order.position_ticket or 0, None)
-            self.on_change(book)
+            if book.charges(order):
+                self._weigh(book)
+                self.on_change(book)
+
+    def _weigh(self, book: Book) -> None:
+        if book.weighs:
+            self.active[book.spec.symbol] = book
+        else:
+            self.active.pop(book.spec.symbol, None)
 
     def _closes(self, order: OrderFact) -> bool:
         """Whether this is the rest of an order that closes a position of a hedging account."""
@@ -202,7 +220,7 @@ class Ledger:
 
     def figures(self) -> AccountFigures:
         """The account's money at the newest prices."""
-        floating = sum(book.floating() for book in self.books.values() if book.positions)
+        floating = sum(book.floating() for book in self.active.values())
         return account_figures(
             self.balance,
             self.credit,
@@ -214,8 +232,7 @@ class Ledger:
 
     def margin(self) -> int:
         """Margin of all positions and pending orders."""
-        books = self.books.values()
-        return sum(margins.margin(book) for book in books if book.positions or book.orders)
+        return sum(map(margins.margin, self.active.values()))
 
     def margin_needed(self, book: Book, order: NewOrder) -> int:
         """By how much one more order raises the account's margin."""
@@ -242,6 +259,17 @@ def _activated(order: OrderFact) -> OrderFact:
     if order.type in LIMIT_OF and order.stop_limit is None:
         return replace(order, type=LIMIT_OF[order.type])
     return order
+
+
+def _weighs_the_same(before: PositionFact, after: PositionFact) -> bool:
+    """Whether nothing that profit or margin depends on has changed."""
+    return (
+        after.volume == before.volume
+        and after.open_price == before.open_price
+        and after.open_extra == before.open_extra
+        and after.swap == before.swap
+        and after.side is before.side
+    )
 
 
 def _stop_levels(position: PositionFact) -> Levels:

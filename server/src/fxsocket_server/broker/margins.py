@@ -12,12 +12,11 @@ from fxsocket_server.model import symbol_margin
 from fxsocket_server.model.conversion import ONE, Ratio, middle, rounded
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.leverage import tiered_margin
-from fxsocket_server.model.margin import Leg, MarginTerms, leg_amount, once_open
+from fxsocket_server.model.margin import Leg, MarginTerms, leg_amount
 from fxsocket_server.model.symbol_margin import Charge
 from fxsocket_server.model.units import LOT
 
 _NO_RATE: Ratio = (0, 1)
-_TYPES = tuple(OrderType)
 _STOPS = frozenset(
     (
         OrderType.BUY_STOP,
@@ -47,7 +46,7 @@ def margin(book: Book) -> int:
 
 def margin_with(book: Book, order: NewOrder | None = None, rate: Ratio | None = None) -> int:
     """Margin as it were with one more order, or with all converted at one rate."""
-    if order is None and not book.positions and not _charged_orders(book):
+    if order is None and not book.weighs:
         return 0
     calculate = _hedging if book.terms.hedges else _netting
     return calculate(book, order, rate)
@@ -57,16 +56,6 @@ def order_margin(book: Book, order: NewOrder) -> int:
     """What a pending order costs on its own, by the rate of its type."""
     amount = leg_amount(_terms(book), _order_leg(book, order, None), opening=True)
     return rounded(amount, book.terms.money_digits)
-
-
-def order_rate(book: Book, order_type: OrderType) -> int:
-    """The margin rate of an order's type; 0 charges and checks nothing."""
-    spec = book.spec
-    if book.terms.is_mt4 and not order_type.is_market:
-        return 0
-    if spec.margin_rates:
-        return spec.margin_rates[_TYPES.index(order_type)]
-    return spec.margin_rate if order_type.is_market else 0
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -109,22 +98,16 @@ def _conversion(book: Book, side: Side, rate: Ratio | None) -> Ratio:
     return route.rate(at_ask=side is Side.BUY) or _NO_RATE
 
 
-def _open_rate(book: Book, side: Side) -> int:
-    initial = order_rate(book, OrderType(side.value))
-    rates = book.spec.maintenance_rates
-    return once_open(initial, rates[side is Side.SELL] if rates else 0)
-
-
 def _open_leg(book: Book, side: Side, rate: Ratio | None) -> Leg:
     exposure = book.exposures[side]
     conversion = _conversion(book, side, rate)
-    return Leg(exposure.volume, exposure.turnover, _open_rate(book, side), conversion)
+    return Leg(exposure.volume, exposure.turnover, book.margin_rates.of_open[side], conversion)
 
 
 def _order_leg(book: Book, order: NewOrder, rate: Ratio | None) -> Leg:
     conversion = _conversion(book, side_of(order.type), rate)
     turnover = order.volume * order.price * EXTRA
-    return Leg(order.volume, turnover, order_rate(book, order.type), conversion)
+    return Leg(order.volume, turnover, book.margin_rates.of_order[order.type], conversion)
 
 
 def _plus(leg: Leg, more: Leg) -> Leg:
@@ -133,12 +116,12 @@ def _plus(leg: Leg, more: Leg) -> Leg:
 
 def _charged_orders(book: Book) -> list[NewOrder]:
     """Pending orders whose type has a margin rate."""
-    if not book.orders or not any(order_rate(book, kind) for kind in _TYPES[2:8]):
+    if not book.margin_rates.charge_pending:
         return []
     return [
         NewOrder(order.type, order.volume - order.filled_volume, order.price or 0)
         for order in book.orders.values()
-        if order_rate(book, order.type) and not order.type.is_market
+        if book.charges(order)
     ]
 
 
@@ -171,14 +154,20 @@ def _held(
         return symbol_margin.larger_leg_margin(
             terms, buy, sell, resting_buys=resting[0], resting_sells=resting[1]
         )
+    if book.margin_memo[:2] != (buy, sell):
+        book.margin_memo = (buy, sell, _basic(book, terms, buy, sell))
+    held = book.margin_memo[2]
+    return held + symbol_margin.resting_margin(terms, _by_type(book, waiting, rate))
+
+
+def _basic(book: Book, terms: MarginTerms, buy: Leg, sell: Leg) -> int:
     hedged = symbol_margin.hedged_margin(terms, buy, sell)
-    total = hedged.total
-    if book.spec.leverage_tiers:
-        whole = [leg._replace(margin_rate=LOT) for leg in (buy, sell)]
-        notional = symbol_margin.hedged_margin(terms._replace(leverage=1), *whole).exact
-        exact = tiered_margin(hedged.exact, notional, book.spec.leverage_tiers)
-        total = rounded(exact, terms.money_digits)
-    return total + symbol_margin.resting_margin(terms, _by_type(book, waiting, rate))
+    if not book.spec.leverage_tiers:
+        return hedged.total
+    whole = [leg._replace(margin_rate=LOT) for leg in (buy, sell)]
+    notional = symbol_margin.hedged_margin(terms._replace(leverage=1), *whole).exact
+    exact = tiered_margin(hedged.exact, notional, book.spec.leverage_tiers)
+    return rounded(exact, terms.money_digits)
 
 
 def _by_type(book: Book, orders: Iterable[NewOrder], rate: Ratio | None) -> list[Leg]:

@@ -16,9 +16,11 @@ def liquidate(ledger: Ledger, guard: Guard, time_ms: int) -> list[Fact]:
     facts: list[Fact] = []
     if ledger.terms.hedged_skip_stop_out and _is_hedged(ledger):
         return facts
-    while (order := _costliest(ledger, time_ms)) is not None and guard.is_below():
-        facts.append(_removed(ledger, order, time_ms))
-    # Prices stand still meanwhile, so that profits are looked at once.
+    # Prices stand still meanwhile, so that margins and profits are looked at once.
+    for ticket in _by_margin(ledger, time_ms):
+        if not guard.is_below():
+            return facts
+        facts.append(_removed(ledger, ledger.orders[ticket], time_ms))
     for ticket in _by_loss(ledger, time_ms):
         # A netted position goes in parts when it is larger than one order may be.
         while (position := ledger.positions.get(ticket)) is not None:
@@ -54,7 +56,8 @@ def _tradable(ledger: Ledger, symbol: str, time_ms: int) -> bool:
     return book.fault() is None and not checks.session_refusal(ledger, book.spec, time_ms)
 
 
-def _costliest(ledger: Ledger, time_ms: int) -> OrderFact | None:
+def _by_margin(ledger: Ledger, time_ms: int) -> list[int]:
+    """Tickets of pending orders in the order in which they are removed."""
     costs = []
     for book in ledger.books.values():
         if book.orders and _tradable(ledger, book.spec.symbol, time_ms):
@@ -62,8 +65,7 @@ def _costliest(ledger: Ledger, time_ms: int) -> OrderFact | None:
                 rest = NewOrder(order.type, order.volume - order.filled_volume, order.price or 0)
                 if not order.type.is_market:
                     costs.append((order.ticket, margins.order_margin(book, rest)))
-    ticket = stop_out.next_order(costs)
-    return None if ticket is None else ledger.orders[ticket]
+    return stop_out.removal_order(costs)
 
 
 def _removed(ledger: Ledger, order: OrderFact, time_ms: int) -> OrderFact:

@@ -10,9 +10,10 @@ A guard narrows the four numbers: it is the box of prices within which the accou
 that nothing else has to be looked at.
 """
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
-BID_FALLS, BID_RISES, ASK_FALLS, ASK_RISES = range(4)
+BID_FALLS, BID_RISES, ASK_FALLS, ASK_RISES = _EDGES = range(4)
 
 Levels = tuple[int | None, int | None, int | None, int | None]
 Hit = tuple[int, int]  # edge, ticket
@@ -23,6 +24,7 @@ _TICKET_BITS = 40
 _TICKET_MASK = (1 << _TICKET_BITS) - 1
 _SIGNS = (-1, 1, -1, 1)  # heaps are smallest first; where prices fall the highest level is next
 _STALE_MAX = 64
+_NOWHERE: Levels = (None, None, None, None)
 
 OPEN: Guard = (-NEVER, NEVER, -NEVER, NEVER)  # no price leaves it
 SHUT: Guard = (NEVER, NEVER, NEVER, NEVER)  # every price has left it
@@ -31,38 +33,52 @@ SHUT: Guard = (NEVER, NEVER, NEVER, NEVER)  # every price has left it
 class Triggers:
     """The waiting levels of one symbol: watch, forget, and the hits of a tick."""
 
-    __slots__ = ("_heaps", "_levels", "ask_high", "ask_low", "bid_high", "bid_low", "guard")
+    __slots__ = (
+        "_heaps",
+        "_levels",
+        "_nearest",
+        "ask_high",
+        "ask_low",
+        "bid_high",
+        "bid_low",
+        "guard",
+    )
 
     def __init__(self) -> None:
         self.guard = OPEN
         self._heaps: tuple[list[int], ...] = ([], [], [], [])
         self._levels: dict[int, Levels] = {}
-        self._refresh()
+        self._nearest = [sign * NEVER for sign in _SIGNS]
+        self._narrow()
 
     def __len__(self) -> int:
         return len(self._levels)
 
     def watch(self, ticket: int, levels: Levels) -> None:
         """Wait at one level per edge (None: not at all) instead of where the ticket waited."""
-        if levels == (None, None, None, None):
+        before = self._levels.get(ticket, _NOWHERE)
+        if levels == before:
+            return
+        if levels == _NOWHERE:
             self.forget(ticket)
             return
         self._levels[ticket] = levels
         for edge, level in enumerate(levels):
             if level is not None:
                 self._push(edge, level, ticket)
-        self._refresh()
+        self._find(edge for edge in _EDGES if levels[edge] != before[edge])
 
     def forget(self, ticket: int) -> None:
         """Wait no longer."""
-        if self._levels.pop(ticket, None) is not None:
-            self._refresh()
+        levels = self._levels.pop(ticket, _NOWHERE)
+        if levels is not _NOWHERE:
+            self._find(edge for edge in _EDGES if levels[edge] is not None)
 
     def set_guard(self, guard: Guard) -> None:
         """Let ticks that leave this box be noticed too."""
         if guard is not self.guard:
             self.guard = guard
-            self._refresh()
+            self._narrow()
 
     def outside(self, bid: int, ask: int) -> bool:
         """Whether a tick has left the guard's box."""
@@ -78,7 +94,8 @@ class Triggers:
         }
         for _, ticket in found:
             self._levels.pop(ticket, None)
-        self._refresh()
+        if found:
+            self._find(_EDGES)
         return list(found)
 
     def _reached(self, edge: int, price: int) -> list[Hit]:
@@ -101,16 +118,19 @@ class Triggers:
         levels = self._levels.get(key & _TICKET_MASK)
         return levels is not None and levels[edge] == (key >> _TICKET_BITS) * _SIGNS[edge]
 
-    def _refresh(self) -> None:
-        bid_low, bid_high, ask_low, ask_high = self.guard
-        self.bid_low = max(self._nearest(BID_FALLS), bid_low)
-        self.bid_high = min(self._nearest(BID_RISES), bid_high)
-        self.ask_low = max(self._nearest(ASK_FALLS), ask_low)
-        self.ask_high = min(self._nearest(ASK_RISES), ask_high)
+    def _find(self, edges: Iterable[int]) -> None:
+        """The level that each of these edges reaches next; one that it never does if none waits."""
+        for edge in edges:
+            keys = self._heaps[edge]
+            while keys and not self._is_live(edge, keys[0]):
+                heappop(keys)
+            self._nearest[edge] = _SIGNS[edge] * (keys[0] >> _TICKET_BITS if keys else NEVER)
+        self._narrow()
 
-    def _nearest(self, edge: int) -> int:
-        """The level that this edge reaches next; one that it never reaches if none waits."""
-        keys = self._heaps[edge]
-        while keys and not self._is_live(edge, keys[0]):
-            heappop(keys)
-        return _SIGNS[edge] * (keys[0] >> _TICKET_BITS if keys else NEVER)
+    def _narrow(self) -> None:
+        """Merge the nearest levels with the guard."""
+        (low, high, down, up), (bid_low, bid_high, ask_low, ask_high) = self._nearest, self.guard
+        self.bid_low = max(bid_low, low)
+        self.bid_high = min(bid_high, high)
+        self.ask_low = max(ask_low, down)
+        self.ask_high = min(ask_high, up)

@@ -16,6 +16,8 @@ class OrderType(StrEnum):
     SELL_STOP_LIMIT = "SELL_STOP_LIMIT"
     CLOSE_BY = "CLOSE_BY"
 
+    __hash__ = str.__hash__  # Enum's own, written in Python, would be most of a look-up
+
     @property
     def is_market(self) -> bool:
         """True of BUY and SELL, which execute at once."""
@@ -63,6 +65,8 @@ class Side(StrEnum):
 
     BUY = "BUY"
     SELL = "SELL"
+
+    __hash__ = str.__hash__  # as of OrderType
 
     @property
     def opposite(self) -> "Side":

@@ -37,13 +37,17 @@ def is_below(
 # --- what goes first -------------------------------------------------------------------------
 
 
-def next_order(margins: Iterable[tuple[Ticket, int]]) -> Ticket | None:
-    """The pending order (ticket, margin) that a stop out removes first; None if none has margin.
+def removal_order(margins: Iterable[tuple[Ticket, int]]) -> list[Ticket]:
+    """Pending orders (ticket, margin) in the order of their removal; those without margin stay.
 
-    That with the largest margin; of equal ones the oldest ticket.
+    That with the largest margin comes first; of equal ones the oldest ticket.
     """
-    charged = [(-margin, ticket) for ticket, margin in margins if margin > 0]
-    return min(charged)[1] if charged else None
+    return [ticket for _, ticket in sorted((-cost, ticket) for ticket, cost in margins if cost > 0)]
+
+
+def next_order(margins: Iterable[tuple[Ticket, int]]) -> Ticket | None:
+    """The pending order (ticket, margin) that a stop out removes first; None if none has margin."""
+    return next(iter(removal_order(margins)), None)
 
 
 def liquidation_order(profits: Iterable[tuple[Ticket, int]]) -> list[Ticket]:
