@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, structs
 from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import FieldError
-from fxsocket_server.gateway import calc, market_views, queries, requests, views
+from fxsocket_server.gateway import calc, market_views, queries, requests, stats, views
 from fxsocket_server.gateway.orders import check
 from fxsocket_server.security.principal import Scope
 
@@ -42,10 +42,21 @@ ANSWERS: dict[str, type[Struct]] = {
     "PositionPage": queries.PositionPage,
     "Problem": views.ProblemView,
     "Quote": market_views.QuoteView,
+    "Stats": stats.StatsView,
     "Symbol": market_views.SymbolView,
+    "TradeFigures": stats.TradeFigures,
 }
 # Written by hand from bytes and rows; the answers of a running server are held against them.
-BY_HAND = {"CandlePage", "Event", "EventPage", "Health", "OrderUpdated", "Ready", "Session"}
+BY_HAND = {
+    "TradeGroup",
+    "CandlePage",
+    "Event",
+    "EventPage",
+    "Health",
+    "OrderUpdated",
+    "Ready",
+    "Session",
+}
 
 CONTRACT = Contract()
 ROUTES = {(route.method, route.path): route for route in API_ROUTES + OPEN_ROUTES}
@@ -255,6 +266,7 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
             "close_price": "1.08",
         },
     ),
+    "getStats": lambda api, at: Call("GET", "/stats", {"group_by": "magic,symbol"}),
     "listEvents": lambda api, at: Call("GET", "/events", {"limit": "5"}),
     "setSimPrice": lambda api, at: Call(
         "POST", "/sim/price", body={"symbol": "EURUSD", "bid": 1.0834, "ask": 1.0835}

@@ -7,7 +7,16 @@ from starlette.types import Receive, Scope, Send
 from fxsocket_server.api.context import Context
 from fxsocket_server.api.front import Front
 from fxsocket_server.api.operation import Endpoint, Operation
-from fxsocket_server.api.rest import accounts, calc, history, market, orders, positions, service
+from fxsocket_server.api.rest import (
+    accounts,
+    calc,
+    history,
+    market,
+    orders,
+    positions,
+    service,
+    stats,
+)
 from fxsocket_server.security.principal import Scope as KeyScope
 
 _READ, _TRADE, _FULL = KeyScope
@@ -46,6 +55,7 @@ API_ROUTES = (
         "GET", "/v1/calc/profit", calc.profit, _READ,
         "symbol type volume open_price close_price",
     ),
+    Operation("GET", "/v1/stats", stats.get, _READ, "group_by symbol magic from to"),
     Operation("GET", "/v1/events", accounts.list_events, _READ, "after epoch limit wait_ms"),
     Operation("POST", "/v1/sim/price", accounts.set_price, _FULL),
 )  # fmt: skip

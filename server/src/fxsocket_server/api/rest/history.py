@@ -23,7 +23,8 @@ from fxsocket_server.gateway.queries import (
 )
 
 
-def _query(request: Request, lane: Lane) -> HistoryQuery:
+def done_query(request: Request, lane: Lane) -> HistoryQuery:
+    """The filters and page of a list of what is done."""
     return HistoryQuery(
         account_id=lane.account.id,
         limit=page_limit(integer_parameter(request, "limit"), limits.PAGE_ROWS_DEFAULT),
@@ -38,7 +39,7 @@ def _query(request: Request, lane: Lane) -> HistoryQuery:
 async def list_orders(request: Request) -> Response:
     """GET /history/orders."""
     lane = lane_of(request)
-    query = _query(request, lane)
+    query = done_query(request, lane)
     await lane.settled()
     return json_response(list_done_orders(lane, query))
 
@@ -54,6 +55,6 @@ async def list_history_deals(request: Request) -> Response:
 async def list_positions(request: Request) -> Response:
     """GET /history/positions."""
     lane = lane_of(request)
-    query = _query(request, lane)
+    query = done_query(request, lane)
     await lane.settled()
     return json_response(list_closed_positions(lane, query))
