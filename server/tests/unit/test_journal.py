@@ -6,8 +6,6 @@ Writing stops while another connection holds the database, so that tests choose 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,120 +14,35 @@ from msgspec.structs import replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable
-from fxsocket_server.gateway.changes import Change, Event, OrderQuery, StoredCommand
+from fxsocket_server.gateway.changes import Change
 from fxsocket_server.model.enums import (
     DealEntry,
     DealType,
-    Filling,
     OrderStatus,
-    OrderType,
     PositionStatus,
-    Side,
 )
-from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.storage.journal.schema import JournalVersionError, connect, migrate
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 
 from ..api.world import Spy, on_loop
-
-ACCOUNT, USER = "acc_1", "usr_1"
-
-
-# --- records ---------------------------------------------------------------------------------
-
-
-def event(seq: int, account: str = ACCOUNT) -> Event:
-    return Event(account, seq, "order.filled", 1_000 + seq, b'"order":{"n":%d}' % seq)
-
-
-def order(name: str, **parts: Any) -> Order:
-    fields = {
-        "id": name, "user_id": USER, "account_id": ACCOUNT, "client_order_id": None,
-        "symbol": "EURUSD", "digits": 5, "type": OrderType.BUY, "status": OrderStatus.PLACED,
-        "volume": 10**7, "filling": Filling.FOK, "created_ms": 1_000, "updated_ms": 1_000,
-    }  # fmt: skip
-    return Order(**{**fields, **parts})
-
-
-def position(name: str, ticket: int, **parts: Any) -> Position:
-    fields = {
-        "id": name, "user_id": USER, "account_id": ACCOUNT, "ticket": ticket, "symbol": "EURUSD",
-        "digits": 5, "side": Side.BUY, "status": PositionStatus.OPEN, "volume": 10**7,
-        "open_price": 108_350, "opened_ms": 1_000, "updated_ms": 1_000,
-    }  # fmt: skip
-    return Position(**{**fields, **parts})
-
-
-def deal(ticket: int, **parts: Any) -> Deal:
-    fields = {
-        "id": f"deal_{ticket}", "user_id": USER, "account_id": ACCOUNT, "ticket": ticket,
-        "order_id": None, "position_id": None, "symbol": "EURUSD", "digits": 5,
-        "type": DealType.BUY, "entry": DealEntry.IN, "volume": 10**7, "price": 108_350,
-        "profit": 0, "time_ms": 1_000,
-    }  # fmt: skip
-    return Deal(**{**fields, **parts})
-
-
-def command(name: str, key: str | None = None, **parts: Any) -> StoredCommand:
-    fields = {
-        "command_id": name, "user_id": USER, "account_id": ACCOUNT, "key": key,
-        "kind": "order.place", "subject_id": "ord_1", "fingerprint": b"f", "created_ms": 1_000,
-    }  # fmt: skip
-    return StoredCommand(**{**fields, **parts})
-
-
-def change(*records: Any, account: str = ACCOUNT, **parts: Any) -> Change:
-    """A change of orders, positions, deals, events and a command."""
-
-    def some(kind: type) -> list[Any]:
-        return [record for record in records if isinstance(record, kind)]
-
-    commands = some(StoredCommand)
-    return Change(
-        user_id=USER,
-        account_id=account,
-        time_ms=1_000,
-        events=some(Event),
-        orders={record.id: record for record in some(Order)},
-        positions={record.id: record for record in some(Position)},
-        deals=some(Deal),
-        command=commands[0] if commands else None,
-        **parts,
-    )
-
-
-def query(**parts: Any) -> OrderQuery:
-    return OrderQuery(**{"account_id": ACCOUNT, "limit": 100, **parts})
-
-
-# --- journals --------------------------------------------------------------------------------
+from .journal_bench import (
+    ACCOUNT,
+    USER,
+    change,
+    command,
+    deal,
+    event,
+    held,
+    opened,
+    order,
+    position,
+    query,
+)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteJournal]:
-    journal = SqliteJournal(path, asyncio.get_running_loop())
-    journal.open_account(ACCOUNT, USER, "epoch-1")
-    try:
-        yield journal
-    finally:
-        journal.close()
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """While nobody can commit."""
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
 
 
 class Groups:
@@ -568,28 +481,8 @@ def test_every_row_names_its_user_and_account(path: Path) -> None:
     connection = connect(path)
     migrate(connection)
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    assert len(tables) == 6
+    assert len(tables) == 7
     for (table,) in tables:
         columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         assert {"user_id", "account_id"} <= columns, table
     connection.close()
-
-
-@on_loop
-async def test_what_is_searched_has_an_index(path: Path) -> None:
-    async with opened(path):
-        connection = connect(path, read_only=True)
-        for sql in (
-            "SELECT body FROM orders WHERE account_id = 'a' AND client_order_id = 'c'",
-            "SELECT MAX(ticket) FROM orders WHERE account_id = 'a'",
-            "SELECT 1 FROM positions WHERE account_id = 'a' AND ticket = 5",
-            "SELECT body FROM positions WHERE account_id = 'a' AND status = 'OPEN'",
-            "SELECT body FROM deals WHERE account_id = 'a' AND position_id = 'p' AND closing = 1",
-            "SELECT * FROM commands WHERE account_id = 'a' AND key = 'k'",
-            "SELECT * FROM commands WHERE account_id = 'a' AND answer_status IS NULL",
-            "SELECT * FROM events WHERE account_id = 'a' AND seq > 5 ORDER BY seq",
-        ):
-            plan = " ".join(row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql))
-            assert "SEARCH" in plan, sql
-            assert "SCAN" not in plan, sql
-        connection.close()

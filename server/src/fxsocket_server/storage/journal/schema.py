@@ -1,16 +1,28 @@
-"""Tables of journal.db.
+"""Tables of journal.db, and the steps from one version of them to the next.
 
-`events` is the public log. `orders`, `positions` and `deals` hold the newest version of each record
-(msgpack of `model.records`) under the columns that are searched; `commands` holds what was asked
-under which key and how it was answered. Every row names its user and account.
+`events` is the public log, chained by `hash`; `heads` says where each chain stands. `orders`,
+`positions` and `deals` hold the newest version of each record (msgpack of `model.records`) under
+the columns that are searched; `commands` holds what was asked under which key and how it was
+answered. Every row names its user and account.
 """
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
-VERSION = 1
+from fxsocket_server.storage.journal.heads import chain_log
+from fxsocket_server.storage.journal.rows import (
+    closed_ms,
+    decode_order,
+    decode_position,
+    done_ms,
+)
 
-_TABLES = """
+Progress = Callable[[str, int], None]  # what is worked on, rows so far
+
+VERSION = 2
+
+_VERSION_1 = """
 CREATE TABLE accounts (
     account_id TEXT PRIMARY KEY,
     user_id    TEXT NOT NULL,
@@ -39,10 +51,8 @@ CREATE TABLE orders (
     magic           INTEGER NOT NULL,
     created_ms      INTEGER NOT NULL,
     ticket          INTEGER,
-    done_ms         INTEGER,
     body            BLOB NOT NULL
 );
-CREATE INDEX orders_done ON orders (account_id, done_ms) WHERE done_ms IS NOT NULL;
 CREATE INDEX orders_live ON orders (account_id, status)
     WHERE status IN ('PENDING', 'PLACED', 'PARTIALLY_FILLED', 'UNKNOWN');
 CREATE INDEX orders_ticket ON orders (account_id, ticket);
@@ -58,10 +68,8 @@ CREATE TABLE positions (
     magic      INTEGER NOT NULL,
     opened_ms  INTEGER NOT NULL,
     ticket     INTEGER NOT NULL,
-    closed_ms  INTEGER,
     body       BLOB NOT NULL
 );
-CREATE INDEX positions_closed ON positions (account_id, closed_ms) WHERE closed_ms IS NOT NULL;
 CREATE INDEX positions_ticket ON positions (account_id, ticket);
 CREATE INDEX positions_open ON positions (account_id) WHERE status = 'OPEN';
 CREATE TABLE deals (
@@ -77,7 +85,7 @@ CREATE TABLE deals (
     body        BLOB NOT NULL,
     UNIQUE (account_id, ticket)
 );
-CREATE INDEX deals_position ON deals (account_id, position_id);
+CREATE INDEX deals_closing ON deals (account_id, position_id) WHERE closing = 1;
 CREATE TABLE commands (
     command_id    TEXT PRIMARY KEY,
     account_id    TEXT NOT NULL,
@@ -92,6 +100,31 @@ CREATE TABLE commands (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX commands_key ON commands (account_id, key) WHERE key IS NOT NULL;
 CREATE INDEX commands_open ON commands (account_id) WHERE answer_status IS NULL;
+"""
+
+
+# The page indexes end in what lists filter by: a filter reads index entries, not rows.
+_VERSION_2 = """
+ALTER TABLE events ADD COLUMN hash BLOB NOT NULL DEFAULT x'';
+CREATE TABLE heads (
+    account_id TEXT PRIMARY KEY,
+    user_id    TEXT NOT NULL,
+    seq        INTEGER NOT NULL,
+    hash       BLOB NOT NULL
+) WITHOUT ROWID;
+INSERT INTO heads SELECT account_id, user_id, 0, x'' FROM accounts;
+ALTER TABLE orders ADD COLUMN done_ms INTEGER;
+ALTER TABLE positions ADD COLUMN closed_ms INTEGER;
+UPDATE orders SET done_ms = done_ms_of(body);
+UPDATE positions SET closed_ms = closed_ms_of(body);
+CREATE INDEX orders_page ON orders (account_id, created_ms, n, symbol, magic, status);
+CREATE INDEX deals_page ON deals (account_id, time_ms, n, symbol, magic);
+CREATE INDEX orders_done ON orders (account_id, done_ms, n, symbol, magic)
+    WHERE done_ms IS NOT NULL;
+CREATE INDEX positions_closed ON positions (account_id, closed_ms, n, symbol, magic)
+    WHERE closed_ms IS NOT NULL;
+DROP INDEX deals_closing;
+CREATE INDEX deals_position ON deals (account_id, position_id);
 """
 
 
@@ -112,18 +145,46 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Create the tables, or check that this server knows their version."""
+def silent(_what: str, _rows: int) -> None:
+    """Progress that nobody watches."""
+
+
+def migrate(connection: sqlite3.Connection, progress: Progress = silent) -> None:
+    """Bring the tables to this server's version, each step in one transaction.
+
+    Raises JournalVersionError when a newer server wrote them.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise JournalVersionError(
             f"journal.db has version {version}, this server knows {VERSION}: "
             "start the newer server that wrote it"
         )
-    if version == 0:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _TABLES.split(";"):
-            if statement.strip():
-                connection.execute(statement)
-        connection.execute("PRAGMA user_version = 1")
-        connection.execute("COMMIT")
+    for step, number in ((_to_version_1, 1), (_to_version_2, 2)):
+        if version < number:
+            connection.execute("BEGIN IMMEDIATE")
+            step(connection, progress)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+
+
+def _to_version_1(connection: sqlite3.Connection, _progress: Progress) -> None:
+    _run(connection, _VERSION_1)
+
+
+def _to_version_2(connection: sqlite3.Connection, progress: Progress) -> None:
+    connection.create_function("done_ms_of", 1, lambda body: done_ms(decode_order(body)))
+    connection.create_function("closed_ms_of", 1, lambda body: closed_ms(decode_position(body)))
+    _run(connection, _VERSION_2)
+    logs = connection.execute("SELECT account_id, epoch FROM accounts").fetchall()
+    rows = 0
+    for account_id, epoch in logs:
+        for page in chain_log(connection, account_id, epoch):
+            rows += page
+            progress("journal.db", rows)
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";"):
+        if statement.strip():
+            connection.execute(statement)

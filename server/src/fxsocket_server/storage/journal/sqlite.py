@@ -22,18 +22,18 @@ from fxsocket_server.gateway.changes import (
 )
 from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
 from fxsocket_server.model.records import Deal, Order, Position
-from fxsocket_server.storage.journal.schema import connect, migrate
+from fxsocket_server.storage.journal.chain import genesis
+from fxsocket_server.storage.journal.rows import decode_deal, decode_order, decode_position
+from fxsocket_server.storage.journal.schema import Progress, connect, migrate, silent
 from fxsocket_server.storage.journal.writer import Checkpoint, Queued, Statement, Work, Writer
-
-_order = msgspec.msgpack.Decoder(Order).decode
-_position = msgspec.msgpack.Decoder(Position).decode
-_deal = msgspec.msgpack.Decoder(Deal).decode
 
 _COMMAND_COLUMNS = (
     "command_id, user_id, account_id, key, kind, subject_id, fingerprint, created_ms,"
     " answer_status, answer_body"
 )
-_LIVE = tuple(s.value for s in OrderStatus if s not in DONE_STATUSES)
+_LIVE = frozenset(s.value for s in OrderStatus if s not in DONE_STATUSES)
+# Spelled out, not bound: only so does SQLite see that the partial index orders_live serves it.
+_IS_LIVE = "status IN ('PENDING', 'PLACED', 'PARTIALLY_FILLED', 'UNKNOWN')"
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -51,9 +51,11 @@ def _nobody(_change: Change) -> None:
 class SqliteJournal:
     """journal.db; must be made and used on the event loop's thread."""
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, path: Path, loop: asyncio.AbstractEventLoop, progress: Progress = silent
+    ) -> None:
         writing = connect(path)
-        migrate(writing)
+        migrate(writing, progress)
         self._read = connect(path, read_only=True)
         self._path = path
         self._writing = writing
@@ -150,44 +152,57 @@ class SqliteJournal:
 
         Called at start and after a failed commit: the writer is idle for this account then.
         """
-        with closing(connect(self._path)) as writing:
-            writing.execute(
-                "INSERT INTO accounts (account_id, user_id, epoch) VALUES (?,?,?)"
-                " ON CONFLICT DO NOTHING",
-                (account_id, user_id, epoch),
-            )
-        epoch, balance, credit, checkpoint = self._read.execute(
-            "SELECT epoch, balance, credit, checkpoint FROM accounts WHERE account_id = ?",
-            (account_id,),
-        ).fetchone()
+        epoch, balance, credit, checkpoint = self._account(account_id) or self._begin_log(
+            account_id, user_id, epoch
+        )
         return AccountState(
             epoch=epoch,
-            head_seq=self._max("events", "seq", account_id),
+            head_seq=self._head_seq(account_id),
             balance=balance,
             credit=credit,
-            last_order_ticket=self._max("orders", "ticket", account_id),
-            last_deal_ticket=self._max("deals", "ticket", account_id),
+            last_order_ticket=self._last_ticket("orders", account_id),
+            last_deal_ticket=self._last_ticket("deals", account_id),
             orders=self._live_orders(account_id),
             positions=self._open_positions(account_id),
             checkpoint=checkpoint,
         )
 
-    def _max(self, table: str, column: str, account_id: str) -> int:
-        # Table and column are words of this module, never of a client.
-        sql = "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE account_id = ?"
-        (value,) = self._read.execute(sql, (account_id,)).fetchone()
-        return int(value)
+    def _account(self, account_id: str) -> tuple[str, int, int, bytes | None] | None:
+        sql = "SELECT epoch, balance, credit, checkpoint FROM accounts WHERE account_id = ?"
+        row: tuple[str, int, int, bytes | None] | None = self._read.execute(
+            sql, (account_id,)
+        ).fetchone()
+        return row
+
+    def _begin_log(self, account_id: str, user_id: str, epoch: str) -> tuple[str, int, int, None]:
+        with closing(connect(self._path)) as writing:
+            writing.execute("BEGIN IMMEDIATE")
+            writing.execute(
+                "INSERT INTO accounts (account_id, user_id, epoch) VALUES (?,?,?)",
+                (account_id, user_id, epoch),
+            )
+            writing.execute(
+                "INSERT INTO heads (account_id, user_id, seq, hash) VALUES (?,?,0,?)",
+                (account_id, user_id, genesis(account_id, epoch)),
+            )
+            writing.execute("COMMIT")
+        return epoch, 0, 0, None
+
+    def _head_seq(self, account_id: str) -> int:
+        sql = "SELECT seq FROM heads WHERE account_id = ?"
+        return int(self._read.execute(sql, (account_id,)).fetchone()[0])
+
+    def _last_ticket(self, table: Table, account_id: str) -> int:
+        sql = "SELECT COALESCE(MAX(ticket), 0) FROM " + table + " WHERE account_id = ?"
+        return int(self._read.execute(sql, (account_id,)).fetchone()[0])
 
     def _live_orders(self, account_id: str) -> list[Order]:
-        marks = ",".join("?" * len(_LIVE))
-        sql = (
-            "SELECT body FROM orders WHERE account_id = ? AND status IN (" + marks + ") ORDER BY n"
-        )
-        return [_order(body) for (body,) in self._read.execute(sql, (account_id, *_LIVE))]
+        sql = "SELECT body FROM orders WHERE account_id = ? AND " + _IS_LIVE + " ORDER BY n"
+        return [decode_order(body) for (body,) in self._read.execute(sql, (account_id,))]
 
     def _open_positions(self, account_id: str) -> list[Position]:
         sql = "SELECT body FROM positions WHERE account_id = ? AND status = 'OPEN' ORDER BY n"
-        return [_position(body) for (body,) in self._read.execute(sql, (account_id,))]
+        return [decode_position(body) for (body,) in self._read.execute(sql, (account_id,))]
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -209,7 +224,7 @@ class SqliteJournal:
         """One order by id."""
         sql = "SELECT body FROM orders WHERE id = ? AND account_id = ?"
         row = self._read.execute(sql, (order_id, account_id)).fetchone()
-        return None if row is None else _order(row[0])
+        return None if row is None else decode_order(row[0])
 
     def order_by_client_id(self, account_id: str, client_order_id: str) -> Order | None:
         """The newest order with a client's own id."""
@@ -218,28 +233,27 @@ class SqliteJournal:
             " ORDER BY n DESC LIMIT 1"
         )
         row = self._read.execute(sql, (account_id, client_order_id)).fetchone()
-        return None if row is None else _order(row[0])
+        return None if row is None else decode_order(row[0])
 
     def orders(self, query: OrderQuery) -> list[tuple[int, Order]]:
         """Orders newest first, each with its row number (the cursor)."""
-        where, values = _filters(query, "created_ms", "n < ?")
-        if query.statuses:
-            where += " AND status IN (" + ",".join("?" * len(query.statuses)) + ")"
-        sql = "SELECT n, body FROM orders WHERE " + where + " ORDER BY n DESC LIMIT ?"
-        rows = self._read.execute(sql, (*values, *query.statuses, query.limit))
-        return [(n, _order(body)) for n, body in rows]
+        where, values = _filters(query, "orders", "created_ms", "<")
+        sql = "SELECT n, body FROM orders" + where + " ORDER BY created_ms DESC, n DESC LIMIT ?"
+        rows = self._read.execute(sql, (*values, query.limit))
+        return [(n, decode_order(body)) for n, body in rows]
 
     def deals(self, query: OrderQuery) -> list[tuple[int, Deal]]:
         """Deals oldest first, each with its row number (the cursor)."""
-        where, values = _filters(query, "time_ms", "n > ?")
-        sql = "SELECT n, body FROM deals WHERE " + where + " ORDER BY n LIMIT ?"
-        return [(n, _deal(body)) for n, body in self._read.execute(sql, (*values, query.limit))]
+        where, values = _filters(query, "deals", "time_ms", ">")
+        sql = "SELECT n, body FROM deals" + where + " ORDER BY time_ms, n LIMIT ?"
+        rows = self._read.execute(sql, (*values, query.limit))
+        return [(n, decode_deal(body)) for n, body in rows]
 
     def position(self, account_id: str, position_id: str) -> Position | None:
         """One position by id."""
         sql = "SELECT body FROM positions WHERE id = ? AND account_id = ?"
         row = self._read.execute(sql, (position_id, account_id)).fetchone()
-        return None if row is None else _position(row[0])
+        return None if row is None else decode_position(row[0])
 
     def is_booked(self, account_id: str, table: Table, ticket: int) -> bool:
         """Whether a record of the broker's number is durable already."""
@@ -253,17 +267,17 @@ class SqliteJournal:
             " ORDER BY n"
         )
         rows = self._read.execute(sql, (account_id, position_id))
-        return [_deal(body) for (body,) in rows]
+        return [decode_deal(body) for (body,) in rows]
 
     def done_orders(self, query: HistoryQuery) -> list[tuple[Mark, Order]]:
         """Orders that are done, oldest first by when they were."""
         rows = self._history("orders", "done_ms", query)
-        return [((ms, n), _order(body)) for ms, n, body in rows]
+        return [((ms, n), decode_order(body)) for ms, n, body in rows]
 
     def closed_positions(self, query: HistoryQuery) -> list[tuple[Mark, Position]]:
         """Positions that are closed, oldest first by when they were."""
         rows = self._history("positions", "closed_ms", query)
-        return [((ms, n), _position(body)) for ms, n, body in rows]
+        return [((ms, n), decode_position(body)) for ms, n, body in rows]
 
     def _history(self, table: Table, column: str, query: HistoryQuery) -> sqlite3.Cursor:
         # Table and column are words of this module, never of a client.
@@ -275,9 +289,13 @@ class SqliteJournal:
             ("magic = ?", query.magic),
         )
         ms, n = query.after or (-1, -1)
+        index = "orders_done" if table == "orders" else "positions_closed"
+        index = "orders_done" if table == "orders" else "positions_closed"
+        place = "(" + column + ", n)"
         sql = (
-            "SELECT " + column + ", n, body FROM " + table + " WHERE " + where
-            + " AND (" + column + ", n) > (?, ?) ORDER BY " + column + ", n LIMIT ?"
+            "SELECT " + column + ", n, body FROM " + table + " INDEXED BY " + index
+            + " WHERE " + where + " AND " + column + " IS NOT NULL AND " + place + " > (?, ?)"
+            + " ORDER BY " + column + ", n LIMIT ?"
         )  # fmt: skip
         return self._read.execute(sql, (*values, ms, n, query.limit))
 
@@ -289,7 +307,7 @@ class SqliteJournal:
             + marks + ") ORDER BY n"
         )  # fmt: skip
         rows = self._read.execute(sql, (account_id, *position_ids))
-        return [_deal(body) for (body,) in rows]
+        return [decode_deal(body) for (body,) in rows]
 
     def events(self, account_id: str, after: int, limit: int) -> list[Event]:
         """Committed events above `after`, in order."""
@@ -300,16 +318,28 @@ class SqliteJournal:
         return [Event(*row) for row in self._read.execute(sql, (account_id, after, limit))]
 
 
-def _filters(query: OrderQuery, time_column: str, cursor: str) -> tuple[str, list[object]]:
-    """The WHERE clause of a query and its values; its words are this module's, never a client's."""
-    return _clauses(
+def _filters(query: OrderQuery, table: str, time: str, after: str) -> tuple[str, list[object]]:
+    """The WHERE clause of a query and its values; its words are this module's, never a client's.
+
+    A page begins after the row that the cursor names, in the order of the table's page index.
+    """
+    cursor = f"({time}, n) {after} (SELECT {time}, n FROM {table} WHERE n = ?)"
+    where, values = _clauses(
         ("account_id = ?", query.account_id),
         (cursor, query.cursor),
-        (time_column + " >= ?", query.from_ms),
-        (time_column + " < ?", query.to_ms),
+        (time + " >= ?", query.from_ms),
+        (time + " < ?", query.to_ms),
         ("symbol = ?", query.symbol),
         ("magic = ?", query.magic),
     )
+    index = table + "_page"
+    if query.statuses:
+        where += " AND status IN (" + ",".join("?" * len(query.statuses)) + ")"
+        values += query.statuses
+        if _LIVE.issuperset(query.statuses):
+            where += " AND " + _IS_LIVE
+            index = "orders_live"
+    return f" INDEXED BY {index} WHERE {where}", values
 
 
 def _clauses(*wanted: tuple[str, object]) -> tuple[str, list[object]]:

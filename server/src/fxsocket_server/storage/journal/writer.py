@@ -14,29 +14,27 @@ import msgspec
 
 from fxsocket_server.core import limits
 from fxsocket_server.gateway.changes import Change
-from fxsocket_server.model.enums import DONE_STATUSES, DealEntry, PositionStatus
-
-_encode = msgspec.msgpack.Encoder().encode
-
-_INSERT_EVENT = (
-    "INSERT INTO events (account_id, seq, user_id, type, time_ms, payload) VALUES (?,?,?,?,?,?)"
+from fxsocket_server.storage.journal.heads import Heads
+from fxsocket_server.storage.journal.rows import (
+    DEAL_COLUMNS,
+    ORDER_COLUMNS,
+    POSITION_COLUMNS,
+    deal_row,
+    order_row,
+    position_row,
 )
+
 _UPSERT_ORDER = (
-    "INSERT INTO orders (id, account_id, user_id, client_order_id, status, symbol, magic,"
-    " created_ms, ticket, done_ms, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO orders (" + ORDER_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
     " done_ms = COALESCE(done_ms, excluded.done_ms), body = excluded.body"
 )
 _UPSERT_POSITION = (
-    "INSERT INTO positions (id, account_id, user_id, status, symbol, magic, opened_ms, ticket,"
-    " closed_ms, body) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
-    " status = excluded.status, ticket = excluded.ticket,"
+    "INSERT INTO positions (" + POSITION_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?,?)"
+    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
     " closed_ms = COALESCE(closed_ms, excluded.closed_ms), body = excluded.body"
 )
-_INSERT_DEAL = (
-    "INSERT INTO deals (account_id, user_id, ticket, position_id, closing, symbol, magic, time_ms,"
-    " body) VALUES (?,?,?,?,?,?,?,?,?)"
-)
+_INSERT_DEAL = "INSERT INTO deals (" + DEAL_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?)"
 _UPSERT_COMMAND = (
     "INSERT INTO commands (command_id, account_id, user_id, key, kind, subject_id, fingerprint,"
     " created_ms, answer_status, answer_body) VALUES (?,?,?,?,?,?,?,?,?,?)"
@@ -75,6 +73,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection, done: Done) -> None:
         self._connection = connection
+        self._heads = Heads(connection)
         self._done = done
         self._queue: queue.SimpleQueue[list[Queued] | None] = (
             queue.SimpleQueue()  # tidy: unbounded because SqliteJournal.append bounds it
@@ -134,6 +133,7 @@ class Writer:
             self._generation += 1
             self._done(fresh, f"journal.db: {error}", self._generation)
             return
+        self._heads.committed()
         self._done(fresh, None, self._generation)
 
     def _roll_back(self) -> None:
@@ -144,10 +144,10 @@ class Writer:
         """Write a group table by table: one prepared statement each."""
         changes = [work for work in group if type(work) is Change]
         many = self._connection.executemany
-        many(_INSERT_EVENT, [row for change in changes for row in _event_rows(change)])
-        many(_UPSERT_ORDER, [row for change in changes for row in _order_rows(change)])
-        many(_UPSERT_POSITION, [row for change in changes for row in _position_rows(change)])
-        many(_INSERT_DEAL, [row for change in changes for row in _deal_rows(change)])
+        self._heads.write(changes)
+        many(_UPSERT_ORDER, [order_row(o) for c in changes for o in c.orders.values()])
+        many(_UPSERT_POSITION, [position_row(p) for c in changes for p in c.positions.values()])
+        many(_INSERT_DEAL, [deal_row(deal) for change in changes for deal in change.deals])
         many(_UPSERT_COMMAND, [row for change in changes for row in _command_rows(change)])
         balances = {c.account_id: c for c in changes if c.balance is not None}
         many(_UPDATE_BALANCE, [(c.balance, c.credit or 0, c.account_id) for c in balances.values()])
@@ -156,41 +156,6 @@ class Writer:
                 self._connection.execute(_UPDATE_CHECKPOINT, (work.body, work.account_id))
             elif type(work) is Statement:
                 self._connection.execute(work.sql, work.parameters)
-
-
-def _event_rows(change: Change) -> list[tuple[object, ...]]:
-    user_id = change.user_id
-    return [(e.account_id, e.seq, user_id, e.type, e.time_ms, e.payload) for e in change.events]
-
-
-def _order_rows(change: Change) -> list[tuple[object, ...]]:
-    return [
-        (
-            o.id, o.account_id, o.user_id, o.client_order_id, o.status.value, o.symbol, o.magic,
-            o.created_ms, o.ticket, o.updated_ms if o.status in DONE_STATUSES else None, _encode(o),
-        )
-        for o in change.orders.values()
-    ]  # fmt: skip
-
-
-def _position_rows(change: Change) -> list[tuple[object, ...]]:
-    return [
-        (
-            p.id, p.account_id, p.user_id, p.status.value, p.symbol, p.magic, p.opened_ms,
-            p.ticket, p.updated_ms if p.status is PositionStatus.CLOSED else None, _encode(p),
-        )
-        for p in change.positions.values()
-    ]  # fmt: skip
-
-
-def _deal_rows(change: Change) -> list[tuple[object, ...]]:
-    return [
-        (
-            d.account_id, d.user_id, d.ticket, d.position_id,
-            d.entry not in (None, DealEntry.IN), d.symbol, d.magic, d.time_ms, _encode(d),
-        )
-        for d in change.deals
-    ]  # fmt: skip
 
 
 def _command_rows(change: Change) -> list[tuple[object, ...]]:
