@@ -207,6 +207,85 @@ def test_set_price(rest, reply):
     assert rest.bodies() == [{"symbol": "EURUSD", "bid": 1.0834, "ask": 1.08343}]
 
 
+CHECK = {
+    "allowed": False, "retcode": 10019, "retcode_name": "NO_MONEY", "code": "not_enough_money",
+    "comment": "free margin is 3", "margin_needed": 0, "balance": 10, "equity": 10, "profit": 0,
+    "margin": 7, "free_margin": 3, "margin_level": 142.8, "currency": "USD",
+}  # fmt: skip
+
+
+def test_checking_an_order_asks_only(rest, reply):
+    rest.answers(reply(CHECK))
+    check = rest.call(lambda c: c.orders.check(symbol="EURUSD", type="BUY", volume=9, sl=None))
+    assert (check.allowed, check.code, check.free_margin) == (False, "not_enough_money", 3.0)
+    assert rest.sent == ["POST /v1/orders/check"]
+    assert rest.bodies() == [{"symbol": "EURUSD", "type": "BUY", "volume": 9}]
+    assert rest.header("Idempotency-Key") == [None]
+
+
+def test_a_lost_check_is_sent_again_and_never_maybe_executed(rest, reply):
+    rest.answers(ConnectionLost("x"), reply(CHECK))
+    rest.call(lambda c: c.orders.check(symbol="EURUSD", type="BUY", volume=9))
+    assert rest.sent == ["POST /v1/orders/check"] * 2
+
+
+def test_margin_and_profit(rest, reply):
+    rest.answers(reply({"margin": 108.35, "currency": "USD"}), reply({"profit": -7}))
+    assert rest.call(lambda c: c.calc.margin("EURUSD", "BUY", 0.1)) == 108.35
+    assert rest.call(lambda c: c.calc.profit("EURUSD", "SELL", 0.1, 1.08, 1.09)) == -7.0
+    assert rest.sent == [
+        "GET /v1/calc/margin?symbol=EURUSD&type=BUY&volume=0.1",
+        "GET /v1/calc/profit?symbol=EURUSD&type=SELL&volume=0.1&open_price=1.08&close_price=1.09",
+    ]
+
+
+def test_statistics(rest, reply):
+    figures = {
+        "trades": 2, "wins": 1, "losses": 1, "win_rate": 50, "net_profit": 5, "gross_profit": 9,
+        "gross_loss": -4, "profit_factor": 2.25, "expectancy": 2.5, "max_drawdown": 4,
+        "average_hold_s": 60, "volume": 0.2, "swap": 0, "commission": -1, "fee": 0,
+    }  # fmt: skip
+    group = figures | {"magic": 7, "symbol": None, "comment": None}
+    body = {"from": None, "to": None, "currency": "USD", "total": figures, "groups": [group]}
+    rest.answers(reply(body), reply(body))
+    stats = rest.call(lambda c: c.stats.get(group_by=("magic", "symbol"), from_="2026-01-01"))
+    assert (stats.total.profit_factor, stats.groups[0].magic) == (2.25, 7)
+    rest.call(lambda c: c.stats.get())
+    assert rest.sent == ["GET /v1/stats?group_by=magic%2Csymbol&from=2026-01-01", "GET /v1/stats"]
+
+
+def test_history_of_orders_and_positions(rest, reply, order_row):
+    closed = POSITION | {"closed_volume": 0.1, "closed_at": "2026-11-22T10:00:00.000Z"}
+    rest.answers(
+        reply({"data": [order_row()], "next_cursor": "7.1"}),
+        reply({"data": [closed], "next_cursor": None}),
+    )
+    page = rest.call(lambda c: c.orders.history(magic=7, limit=1))
+    assert page.next_cursor == "7.1"
+    (position,) = rest.call(lambda c: c.positions.history(symbol="EURUSD", cursor="3.4"))
+    assert position.closed_at == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    rest.answers(
+        reply({"data": [order_row()], "next_cursor": "7.1"}),
+        reply({"data": [order_row()], "next_cursor": None}),
+        reply({"data": [closed], "next_cursor": None}),
+    )
+    assert len(list(rest.call(lambda c: c.orders.iter_history(limit=1)))) == 2
+    assert len(list(rest.call(lambda c: c.positions.iter_history(to="2026-02-01")))) == 1
+    assert rest.sent == [
+        "GET /v1/history/orders?magic=7&limit=1",
+        "GET /v1/history/positions?symbol=EURUSD&cursor=3.4",
+        "GET /v1/history/orders?limit=1",
+        "GET /v1/history/orders?limit=1&cursor=7.1",
+        "GET /v1/history/positions?to=2026-02-01",
+    ]
+
+
+def test_one_account(rest, reply):
+    rest.answers(reply(ACCOUNT | {"error": None}))
+    assert rest.call(lambda c: c.accounts.get("acc_1")).status == "connected"
+    assert rest.sent == ["GET /v1/accounts/acc_1"]
+
+
 def test_a_path_without_a_method_of_its_own(rest, reply):
     rest.answers(ConnectionLost("x"), reply({"win_rate": 0.5}), reply({"ok": True}))
     stats = rest.call(lambda c: c.request("get", "/stats", params={"group_by": "magic"}))

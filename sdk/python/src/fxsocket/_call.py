@@ -32,7 +32,10 @@ Kept = Literal[Keep.KEEP]
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One logical call; `extra_wait_s` is how long the server was asked to hold its answer."""
+    """One logical call; `extra_wait_s` is how long the server was asked to hold its answer.
+
+    One that `asks_only` changes nothing, whatever its method.
+    """
 
     method: str
     path: str
@@ -42,11 +45,13 @@ class Call(Generic[T]):
     idempotency_key: str | None = None
     extra_wait_s: float = 0.0
     deadline: float | None = None
+    asks_only: bool = False
 
     @property
     def is_command(self) -> bool:
         """Whether the call changes something and so carries a key."""
-        return self.method in ("POST", "PATCH", "PUT", "DELETE")
+        changes = self.method in ("POST", "PATCH", "PUT", "DELETE")
+        return changes and not self.asks_only
 
 
 def path(*parts: Any) -> str:

@@ -102,6 +102,8 @@ class Position(Struct, frozen=True, kw_only=True):
     opened_at: datetime
     order_id: str | None = None
     status: str
+    closed_volume: float = 0.0
+    closed_at: datetime | None = None
 
 
 class CloseResult(Struct, frozen=True, kw_only=True):
@@ -117,6 +119,27 @@ class CloseResult(Struct, frozen=True, kw_only=True):
     swap: float = 0.0
     commission: float = 0.0
     already: bool = False
+
+
+class OrderCheck(Struct, frozen=True, kw_only=True):
+    """What an order would lead to: `retcode` 0 and the figures after it, or the broker's refusal.
+
+    `code` is the error that placing it would raise, None when it would be taken.
+    """
+
+    allowed: bool
+    retcode: int
+    retcode_name: str | None = None
+    code: str | None = None
+    comment: str = ""
+    margin_needed: float
+    balance: float
+    equity: float
+    profit: float
+    margin: float
+    free_margin: float
+    margin_level: float | None = None
+    currency: str | None = None
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -256,6 +279,45 @@ class Deal(Struct, frozen=True, kw_only=True):
     comment: str | None = None
     reason: str | None = None
     time: datetime
+
+
+class TradeFigures(Struct, frozen=True, kw_only=True):
+    """What some closed positions add up to; money in the account's currency, volume in lots.
+
+    `win_rate` is in percent. Rates and means are None where there is nothing to divide by.
+    """
+
+    trades: int
+    wins: int
+    losses: int
+    win_rate: float | None = None
+    net_profit: float
+    gross_profit: float
+    gross_loss: float
+    profit_factor: float | None = None
+    expectancy: float | None = None
+    max_drawdown: float
+    average_hold_s: float | None = None
+    volume: float
+    swap: float
+    commission: float
+    fee: float = 0.0
+
+
+class TradeGroup(TradeFigures, frozen=True, kw_only=True):
+    """The figures of the trades that share what they were grouped by; the rest of it is None."""
+
+    magic: int | None = None
+    symbol: str | None = None
+    comment: str | None = None
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """Statistics of closed trades, in all and by group."""
+
+    currency: str | None = None
+    total: TradeFigures
+    groups: tuple[TradeGroup, ...] = ()
 
 
 class Event(Struct, frozen=True, kw_only=True):

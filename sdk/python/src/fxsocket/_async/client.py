@@ -10,6 +10,7 @@ import msgspec
 
 from fxsocket import _policy, _runtime
 from fxsocket._async.accounts import AsyncAccountResource, AsyncAccountsResource
+from fxsocket._async.calc import AsyncCalcResource, AsyncStatsResource
 from fxsocket._async.history import AsyncDealsResource, AsyncEventsResource
 from fxsocket._async.market import AsyncCandlesResource, AsyncQuotesResource, AsyncSymbolsResource
 from fxsocket._async.orders import AsyncOrdersResource
@@ -37,6 +38,7 @@ class AsyncFxSocketClient:
 
     account: AsyncAccountResource
     accounts: AsyncAccountsResource
+    calc: AsyncCalcResource
     candles: AsyncCandlesResource
     deals: AsyncDealsResource
     events: AsyncEventsResource
@@ -44,6 +46,7 @@ class AsyncFxSocketClient:
     positions: AsyncPositionsResource
     quotes: AsyncQuotesResource
     sim: AsyncSimResource
+    stats: AsyncStatsResource
     symbols: AsyncSymbolsResource
 
     def __init__(
@@ -127,7 +130,7 @@ class AsyncFxSocketClient:
         body: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Call a path that this SDK has no method for, such as `GET /stats`; gives decoded JSON.
+        """Call a path that this SDK has no method for, such as `GET /audit`; gives decoded JSON.
 
         Key, retries, deadline and errors are those of every other call.
         """
@@ -163,6 +166,7 @@ class AsyncFxSocketClient:
         self._requester = requester
         self.account = AsyncAccountResource(requester)
         self.accounts = AsyncAccountsResource(requester)
+        self.calc = AsyncCalcResource(requester)
         self.candles = AsyncCandlesResource(requester)
         self.deals = AsyncDealsResource(requester)
         self.events = AsyncEventsResource(requester)
@@ -170,4 +174,5 @@ class AsyncFxSocketClient:
         self.positions = AsyncPositionsResource(requester)
         self.quotes = AsyncQuotesResource(requester)
         self.sim = AsyncSimResource(requester)
+        self.stats = AsyncStatsResource(requester)
         self.symbols = AsyncSymbolsResource(requester)

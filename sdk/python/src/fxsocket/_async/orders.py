@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Unpack
 
 from fxsocket._async.outcome import AsyncOutcome
 from fxsocket._async.paging import each
@@ -9,10 +10,11 @@ from fxsocket._async.requester import AsyncRequester
 from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
 from fxsocket._orders import OrderRequest, order_body, read_canceled, read_order
 from fxsocket.errors import FxSocketError
-from fxsocket.models import CloseResult, Order, OrderStatus, OrderType, TimeInForce
+from fxsocket.models import CloseResult, Order, OrderCheck, OrderStatus, OrderType, TimeInForce
 from fxsocket.pages import Page
 
 _read_page = reader(Page[Order])
+_read_check = reader(OrderCheck)
 
 
 class AsyncOrdersResource:
@@ -73,6 +75,14 @@ class AsyncOrdersResource:
                 raise
             return await self._outcome.find(key, deadline, error)
 
+    async def check(self, **order: Unpack[OrderRequest]) -> OrderCheck:
+        """What placing an order would lead to; nothing is sent to the broker.
+
+        The fields are those of `create`. Raises ValidationError for a wrong field.
+        """
+        call = Call("POST", "/orders/check", _read_check, None, given(order), asks_only=True)
+        return await self._requester.send(call)
+
     async def get(self, order_id: str) -> Order:
         """Look an order up; raises NotFoundError."""
         return await self._requester.send(Call("GET", path("orders", order_id), read_order))
@@ -114,6 +124,35 @@ class AsyncOrdersResource:
             status=status, symbol=symbol, magic=magic, from_=from_, to=to, limit=limit
         )
         return each(self._requester, "/orders", _read_page, params)
+
+    async def history(
+        self,
+        *,
+        symbol: str | None = None,
+        magic: int | None = None,
+        from_: datetime | str | None = None,
+        to: datetime | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Order]:
+        """One page of orders that are done, by when they were; `next_cursor` leads on."""
+        params = _filters(
+            status=None, symbol=symbol, magic=magic, from_=from_, to=to, limit=limit
+        ) | given({"cursor": cursor})
+        return await self._requester.send(Call("GET", "/history/orders", _read_page, params))
+
+    def iter_history(
+        self,
+        *,
+        symbol: str | None = None,
+        magic: int | None = None,
+        from_: datetime | str | None = None,
+        to: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[Order]:
+        """Every order that is done, by when it was, page after page."""
+        params = _filters(status=None, symbol=symbol, magic=magic, from_=from_, to=to, limit=limit)
+        return each(self._requester, "/history/orders", _read_page, params)
 
     async def modify(
         self,

@@ -1,14 +1,18 @@
 """Positions: read, move the stops, close."""
 
 import builtins
+from collections.abc import AsyncIterator
+from datetime import datetime
 
+from fxsocket._async.paging import each
 from fxsocket._async.requester import AsyncRequester
 from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
 from fxsocket.models import CloseResult, Position
-from fxsocket.pages import rows_reader
+from fxsocket.pages import Page, rows_reader
 
 _read_position = reader(Position)
 _read_positions = rows_reader(Position)
+_read_page = reader(Page[Position])
 _read_close = reader(CloseResult)
 
 
@@ -18,14 +22,44 @@ class AsyncPositionsResource:
     def __init__(self, requester: AsyncRequester) -> None:
         self._requester = requester
 
-    async def list(self) -> builtins.list[Position]:
-        """Every open position of the account."""
-        return await self._requester.send(Call("GET", "/positions", _read_positions))
+    async def list(
+        self, *, symbol: str | None = None, magic: int | None = None
+    ) -> builtins.list[Position]:
+        """The open positions of the account, oldest first."""
+        params = given({"symbol": symbol, "magic": magic})
+        return await self._requester.send(Call("GET", "/positions", _read_positions, params))
 
     async def get(self, position_id: str) -> Position:
         """Look a position up; raises NotFoundError."""
         route = path("positions", position_id)
         return await self._requester.send(Call("GET", route, _read_position))
+
+    async def history(
+        self,
+        *,
+        symbol: str | None = None,
+        magic: int | None = None,
+        from_: datetime | str | None = None,
+        to: datetime | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Position]:
+        """One page of closed positions, by when they were closed; `next_cursor` leads on."""
+        params = _filters(symbol, magic, from_, to, limit) | given({"cursor": cursor})
+        return await self._requester.send(Call("GET", "/history/positions", _read_page, params))
+
+    def iter_history(
+        self,
+        *,
+        symbol: str | None = None,
+        magic: int | None = None,
+        from_: datetime | str | None = None,
+        to: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[Position]:
+        """Every closed position, by when it was closed, page after page."""
+        params = _filters(symbol, magic, from_, to, limit)
+        return each(self._requester, "/history/positions", _read_page, params)
 
     async def modify(
         self,
@@ -56,3 +90,13 @@ class AsyncPositionsResource:
         route = path("positions", position_id)
         call = Call("DELETE", route, _read_close, params, None, idempotency_key)
         return await self._requester.send(call)
+
+
+def _filters(
+    symbol: str | None,
+    magic: int | None,
+    from_: datetime | str | None,
+    to: datetime | str | None,
+    limit: int | None,
+) -> dict[str, object]:
+    return given({"symbol": symbol, "magic": magic, "from": from_, "to": to, "limit": limit})

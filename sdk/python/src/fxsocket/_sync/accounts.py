@@ -3,12 +3,13 @@
 
 import builtins
 
-from fxsocket._call import Call, reader
+from fxsocket._call import Call, path, reader
 from fxsocket._sync.requester import Requester
 from fxsocket.models import Account, AccountSummary
 from fxsocket.pages import rows_reader
 
 _read_account = reader(Account)
+_read_summary = reader(AccountSummary)
 _read_accounts = rows_reader(AccountSummary)
 
 
@@ -32,3 +33,7 @@ class AccountsResource:
     def list(self) -> builtins.list[AccountSummary]:
         """Every account that the key may use; give an `id` as the client's `account_id`."""
         return self._requester.send(Call("GET", "/accounts", _read_accounts))
+
+    def get(self, account_id: str) -> AccountSummary:
+        """One account, connected or not; raises NotFoundError."""
+        return self._requester.send(Call("GET", path("accounts", account_id), _read_summary))

@@ -14,6 +14,7 @@ from fxsocket._call import Call
 from fxsocket._config import Config, configure
 from fxsocket._retry import RetryBudget
 from fxsocket._sync.accounts import AccountResource, AccountsResource
+from fxsocket._sync.calc import CalcResource, StatsResource
 from fxsocket._sync.history import DealsResource, EventsResource
 from fxsocket._sync.market import CandlesResource, QuotesResource, SymbolsResource
 from fxsocket._sync.orders import OrdersResource
@@ -38,6 +39,7 @@ class FxSocketClient:
 
     account: AccountResource
     accounts: AccountsResource
+    calc: CalcResource
     candles: CandlesResource
     deals: DealsResource
     events: EventsResource
@@ -45,6 +47,7 @@ class FxSocketClient:
     positions: PositionsResource
     quotes: QuotesResource
     sim: SimResource
+    stats: StatsResource
     symbols: SymbolsResource
 
     def __init__(
@@ -128,7 +131,7 @@ class FxSocketClient:
         body: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Call a path that this SDK has no method for, such as `GET /stats`; gives decoded JSON.
+        """Call a path that this SDK has no method for, such as `GET /audit`; gives decoded JSON.
 
         Key, retries, deadline and errors are those of every other call.
         """
@@ -164,6 +167,7 @@ class FxSocketClient:
         self._requester = requester
         self.account = AccountResource(requester)
         self.accounts = AccountsResource(requester)
+        self.calc = CalcResource(requester)
         self.candles = CandlesResource(requester)
         self.deals = DealsResource(requester)
         self.events = EventsResource(requester)
@@ -171,4 +175,5 @@ class FxSocketClient:
         self.positions = PositionsResource(requester)
         self.quotes = QuotesResource(requester)
         self.sim = SimResource(requester)
+        self.stats = StatsResource(requester)
         self.symbols = SymbolsResource(requester)
