@@ -481,7 +481,7 @@ def test_every_row_names_its_user_and_account(path: Path) -> None:
     connection = connect(path)
     migrate(connection)
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    assert len(tables) == 7
+    assert len(tables) == 8
     for (table,) in tables:
         columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         assert {"user_id", "account_id"} <= columns, table

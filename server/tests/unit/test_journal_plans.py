@@ -53,6 +53,7 @@ PAGES: dict[str, Read] = {
     "is_booked order": lambda j: j.is_booked(ACCOUNT, "orders", 1),
     "is_booked position": lambda j: j.is_booked(ACCOUNT, "positions", 1),
     "is_booked deal": lambda j: j.is_booked(ACCOUNT, "deals", 1),
+    "equity_samples": lambda j: j.equity_samples(ACCOUNT, 60_000, 600_000, PAGE),
     "events": lambda j: j.events(ACCOUNT, 5, PAGE),
 }
 FILTERS: dict[str, Read] = {

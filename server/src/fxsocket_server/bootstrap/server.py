@@ -48,7 +48,8 @@ from fxsocket_server.storage.tick_files import RecordedTicks
 from fxsocket_server.stream.hub import StreamHub
 from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
-from fxsocket_server.workers.retention import forget_old_commands
+from fxsocket_server.workers.equity import EquitySampler, keep_equity
+from fxsocket_server.workers.retention import forget_old_rows
 
 _USER = "usr_local"
 _DEMO_KEY = "demo"
@@ -257,8 +258,10 @@ class Server:
     def _start_workers(self) -> None:
         self._tasks = [
             asyncio.create_task(keep_checkpoints(self._lanes()), name="checkpoints"),
+            asyncio.create_task(keep_equity(EquitySampler(self._gateway)), name="equity"),
             asyncio.create_task(
-                forget_old_commands(self._journal.forget_commands, self._clock), name="retention"
+                forget_old_rows(self._journal, self._gateway.accounts, self._clock),
+                name="retention",
             ),
         ]
 

@@ -29,6 +29,9 @@ MAGIC_MAX = 2**63 - 1
 # --- journal ---------------------------------------------------------------------------------
 JOURNAL_QUEUE_CHANGES = 10_000  # waiting change sets; past it new commands are refused with 503
 JOURNAL_GROUP_CHANGES = 512  # change sets that share one commit
+EQUITY_LOOK_MS = 1_000  # how often a worker looks whether an account's next minute has begun
+EQUITY_BUFFER_SAMPLES = 500  # samples of a fast replay that are written together
+EQUITY_RETENTION_MS = 400 * 24 * 3_600_000  # a year and a month to compare it with
 CHECKPOINT_MS = 1_000  # how often the last price and generator state are saved
 
 # --- rates (the demo's plan) -----------------------------------------------------------------

@@ -75,6 +75,18 @@ class AccountState(Struct, frozen=True, kw_only=True):
     checkpoint: bytes | None
 
 
+class EquitySample(Struct, frozen=True, gc=False):
+    """An account's money once per minute of its broker clock, in minor units."""
+
+    account_id: str
+    minute_ms: int
+    user_id: str
+    balance: int
+    credit: int
+    equity: int
+    margin: int
+
+
 class OrderQuery(Struct, frozen=True, kw_only=True):
     """Which orders (newest first) or deals (oldest first) to list; `cursor` is a row number."""
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from fxsocket_server.gateway.changes import (
     AccountState,
     Change,
+    EquitySample,
     Event,
     HistoryQuery,
     Mark,
@@ -186,6 +187,16 @@ class Journal(Protocol):
 
     def save_checkpoint(self, account_id: str, checkpoint: bytes) -> None:
         """Save a connector's checkpoint with the next commit."""
+        ...
+
+    def save_equity(self, samples: Sequence[EquitySample]) -> None:
+        """Save samples of equity with the next commit; a minute that is there is overwritten."""
+        ...
+
+    def equity_samples(
+        self, account_id: str, from_ms: int, to_ms: int, limit: int
+    ) -> list[EquitySample]:
+        """Samples of the minutes in [from_ms, to_ms) of the broker's clock, oldest first."""
         ...
 
     def command(self, account_id: str, key: str) -> StoredCommand | None:

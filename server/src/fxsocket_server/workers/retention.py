@@ -1,7 +1,8 @@
-"""Forgets stored answers once their keys may be used again."""
+"""Forgets what is too old: stored answers whose keys may be used again, samples of equity."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Protocol
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.clock import Clock
@@ -9,8 +10,22 @@ from fxsocket_server.core.clock import Clock
 _EVERY_S = 3_600
 
 
-async def forget_old_commands(forget: Callable[[int], None], clock: Clock) -> None:
-    """Drop answers older than the retention, hourly, until cancelled."""
+class Forgetful(Protocol):
+    """A journal that can drop what no promise covers any more."""
+
+    def forget_commands(self, before_ms: int) -> None:
+        """Drop stored answers older than a moment."""
+        ...
+
+    def forget_equity(self, account_id: str, retention_ms: int) -> None:
+        """Drop an account's samples that are so much older than its newest one."""
+        ...
+
+
+async def forget_old_rows(journal: Forgetful, account_ids: Iterable[str], clock: Clock) -> None:
+    """Drop what is older than its retention, hourly, until cancelled."""
     while True:  # until cancelled at shutdown
-        forget(clock.wall_ms() - limits.KEY_RETENTION_MS)
+        journal.forget_commands(clock.wall_ms() - limits.KEY_RETENTION_MS)
+        for account_id in list(account_ids):
+            journal.forget_equity(account_id, limits.EQUITY_RETENTION_MS)
         await asyncio.sleep(_EVERY_S)

@@ -3,7 +3,7 @@
 `events` is the public log, chained by `hash`; `heads` says where each chain stands. `orders`,
 `positions` and `deals` hold the newest version of each record (msgpack of `model.records`) under
 the columns that are searched; `commands` holds what was asked under which key and how it was
-answered. Every row names its user and account.
+answered; `equity` one sample per minute. Every row names its user and account.
 """
 
 import sqlite3
@@ -123,6 +123,16 @@ CREATE INDEX orders_done ON orders (account_id, done_ms, n, symbol, magic)
     WHERE done_ms IS NOT NULL;
 CREATE INDEX positions_closed ON positions (account_id, closed_ms, n, symbol, magic)
     WHERE closed_ms IS NOT NULL;
+CREATE TABLE equity (
+    account_id TEXT NOT NULL,
+    minute_ms  INTEGER NOT NULL,
+    user_id    TEXT NOT NULL,
+    balance    INTEGER NOT NULL,
+    credit     INTEGER NOT NULL,
+    equity     INTEGER NOT NULL,
+    margin     INTEGER NOT NULL,
+    PRIMARY KEY (account_id, minute_ms)
+) WITHOUT ROWID;
 DROP INDEX deals_closing;
 CREATE INDEX deals_position ON deals (account_id, position_id);
 """

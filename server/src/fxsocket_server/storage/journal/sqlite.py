@@ -13,6 +13,7 @@ from fxsocket_server.core.errors import JournalUnavailable
 from fxsocket_server.gateway.changes import (
     AccountState,
     Change,
+    EquitySample,
     Event,
     HistoryQuery,
     Mark,
@@ -25,7 +26,14 @@ from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.storage.journal.chain import genesis
 from fxsocket_server.storage.journal.rows import decode_deal, decode_order, decode_position
 from fxsocket_server.storage.journal.schema import Progress, connect, migrate, silent
-from fxsocket_server.storage.journal.writer import Checkpoint, Queued, Statement, Work, Writer
+from fxsocket_server.storage.journal.writer import (
+    Checkpoint,
+    Equity,
+    Queued,
+    Statement,
+    Work,
+    Writer,
+)
 
 _COMMAND_COLUMNS = (
     "command_id, user_id, account_id, key, kind, subject_id, fingerprint, created_ms,"
@@ -117,6 +125,18 @@ class SqliteJournal:
     def save_checkpoint(self, account_id: str, checkpoint: bytes) -> None:
         """Save a connector's checkpoint with the next commit."""
         self._send(0, Checkpoint(account_id, checkpoint))
+
+    def save_equity(self, samples: Sequence[EquitySample]) -> None:
+        """Save samples of equity with the next commit; a minute that is there is overwritten."""
+        self._send(0, Equity(samples))
+
+    def forget_equity(self, account_id: str, retention_ms: int) -> None:
+        """Drop an account's samples that are so much older than its newest one."""
+        sql = (
+            "DELETE FROM equity WHERE account_id = ? AND minute_ms <"
+            " (SELECT MAX(minute_ms) FROM equity WHERE account_id = ?) - ?"
+        )
+        self._send(0, Statement(sql, (account_id, account_id, retention_ms)))
 
     def forget_commands(self, before_ms: int) -> None:
         """Drop stored answers older than a moment: their keys may be used again."""
@@ -308,6 +328,17 @@ class SqliteJournal:
         )  # fmt: skip
         rows = self._read.execute(sql, (account_id, *position_ids))
         return [decode_deal(body) for (body,) in rows]
+
+    def equity_samples(
+        self, account_id: str, from_ms: int, to_ms: int, limit: int
+    ) -> list[EquitySample]:
+        """Samples of the minutes in [from_ms, to_ms) of the broker's clock, oldest first."""
+        sql = (
+            "SELECT account_id, minute_ms, user_id, balance, credit, equity, margin FROM equity"
+            " WHERE account_id = ? AND minute_ms >= ? AND minute_ms < ? ORDER BY minute_ms LIMIT ?"
+        )
+        rows = self._read.execute(sql, (account_id, from_ms, to_ms, limit))
+        return [EquitySample(*row) for row in rows]
 
     def events(self, account_id: str, after: int, limit: int) -> list[Event]:
         """Committed events above `after`, in order."""

@@ -8,12 +8,12 @@ not durable.
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from fxsocket_server.core import limits
-from fxsocket_server.gateway.changes import Change
+from fxsocket_server.gateway.changes import Change, EquitySample
 from fxsocket_server.storage.journal.heads import Heads
 from fxsocket_server.storage.journal.rows import (
     DEAL_COLUMNS,
@@ -41,6 +41,10 @@ _UPSERT_COMMAND = (
     " ON CONFLICT (command_id) DO UPDATE SET"
     " answer_status = excluded.answer_status, answer_body = excluded.answer_body"
 )
+_UPSERT_EQUITY = (
+    "INSERT OR REPLACE INTO equity (account_id, minute_ms, user_id, balance, credit, equity,"
+    " margin) VALUES (?,?,?,?,?,?,?)"
+)
 _UPDATE_BALANCE = "UPDATE accounts SET balance = ?, credit = ? WHERE account_id = ?"
 _UPDATE_CHECKPOINT = "UPDATE accounts SET checkpoint = ? WHERE account_id = ?"
 
@@ -52,6 +56,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Equity(msgspec.Struct, frozen=True):
+    """Samples of equity to be saved with the next commit."""
+
+    samples: Sequence[EquitySample]
+
+
 class Statement(msgspec.Struct, frozen=True):
     """Housekeeping SQL with its parameters (retention)."""
 
@@ -59,7 +69,7 @@ class Statement(msgspec.Struct, frozen=True):
     parameters: tuple[object, ...]
 
 
-Work = Change | Checkpoint | Statement
+Work = Change | Checkpoint | Equity | Statement
 Queued = tuple[int, int, Work]  # ticket, generation of the state it was decided on, work
 Done = Callable[[list[tuple[int, Work]], str | None, int], None]
 
@@ -154,6 +164,8 @@ class Writer:
         for work in group:
             if type(work) is Checkpoint:
                 self._connection.execute(_UPDATE_CHECKPOINT, (work.body, work.account_id))
+            elif type(work) is Equity:
+                many(_UPSERT_EQUITY, [msgspec.structs.astuple(one) for one in work.samples])
             elif type(work) is Statement:
                 self._connection.execute(work.sql, work.parameters)
 
