@@ -33,6 +33,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "CalcProfit": calc.ProfitView,
     "Candle": market_views.CandleView,
     "CloseResult": views.CloseResultView,
+    "CurvePoint": stats.CurvePoint,
     "Deal": views.DealView,
     "DealPage": queries.DealPage,
     "Order": views.OrderView,

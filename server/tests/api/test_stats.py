@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from fxsocket_server.gateway.changes import Change, EquitySample
+
 from .client import Api, body
-from .world import World
+from .world import MONDAY_MS, USER, World
 
 SYMBOLS = {"EURUSD": (1.0834, 0.0001, 5), "USDJPY": (151.0, 0.01, 3), "XAUUSD": (2650.0, 0.2, 2)}
 PROFILES = ("standard", "netting", "mt4")
@@ -193,3 +195,53 @@ def test_pages_of_positions_do_not_show(api: Api, monkeypatch: pytest.MonkeyPatc
 def test_bad_parameters_are_named(api: Api, query: str) -> None:
     problem = api.refused("validation_error", "GET", "/stats?" + query)
     assert problem["errors"][0]["pointer"] == "?" + query.partition("=")[0]
+
+
+# --- the curve -------------------------------------------------------------------------------
+
+
+def sampled(world: World, account: str, equities: list[int]) -> None:
+    """One sample a minute from MONDAY on, as the sampler saves them."""
+    samples = [
+        EquitySample(account, MONDAY_MS + n * 60_000, USER, 1_000_000 + n, 0, equity, 7)
+        for n, equity in enumerate(equities)
+    ]
+    world.run(_saved(world, account, samples))
+
+
+async def _saved(world: World, account: str, samples: list[EquitySample]) -> None:
+    world.journal.save_equity(samples)
+    await world.journal.append(Change(user_id=USER, account_id=account, time_ms=MONDAY_MS))
+
+
+def test_the_curve_is_what_was_sampled(world: World, api: Api, account: str) -> None:
+    sampled(world, account, [1_000_000, 1_100_000, 990_000, 1_200_000, 1_150_000])
+    told = api.get("/stats")
+    assert [point["equity"] for point in told["curve"]] == [10000, 11000, 9900, 12000, 11500]
+    assert told["curve"][1] == {
+        "time": "2026-01-05T00:01:00.000Z", "balance": 10000.01, "equity": 11000, "margin": 0.07,
+    }  # fmt: skip
+    assert told["max_equity_drawdown"] == 1100.0
+    assert told["max_equity_drawdown_percent"] == 10.0
+    part = api.get("/stats", **{"from": "2026-01-05T00:02:00Z", "to": "2026-01-05T00:04:00Z"})
+    assert [point["equity"] for point in part["curve"]] == [9900, 12000]
+    assert part["max_equity_drawdown"] == 0
+
+
+def test_a_long_curve_is_thinned_and_its_fall_is_not(
+    world: World, api: Api, account: str, rng: random.Random
+) -> None:
+    count = rng.randrange(2_000, 5_000)
+    equities = [rng.randrange(1, 10**7) for _ in range(count)]
+    sampled(world, account, equities)
+    told = api.get("/stats")
+    points = [round(point["equity"] * 100) for point in told["curve"]]
+    assert 450 < len(points) <= 1_000
+    assert (points[0], points[-1]) == (equities[0], equities[-1])
+    step = equities.index(points[1])
+    assert points[:-1] == equities[::step][: len(points) - 1]
+    peaks = [max(equities[: n + 1]) for n in range(count)]
+    falls = [(peak, peak - equity) for peak, equity in zip(peaks, equities, strict=True)]
+    assert told["max_equity_drawdown"] == max(fall for _, fall in falls) / 100
+    deepest = max(fall * 100 / peak for peak, fall in falls)
+    assert told["max_equity_drawdown_percent"] == pytest.approx(deepest)

@@ -312,12 +312,24 @@ class TradeGroup(TradeFigures, frozen=True, kw_only=True):
     comment: str | None = None
 
 
+class CurvePoint(Struct, frozen=True, kw_only=True):
+    """An account's money in one minute."""
+
+    time: datetime
+    balance: float
+    equity: float
+    margin: float
+
+
 class Stats(Struct, frozen=True, kw_only=True):
-    """Statistics of closed trades, in all and by group."""
+    """Statistics of closed trades, in all and by group, and the curve of balance and equity."""
 
     currency: str | None = None
     total: TradeFigures
     groups: tuple[TradeGroup, ...] = ()
+    max_equity_drawdown: float = 0.0
+    max_equity_drawdown_percent: float = 0.0
+    curve: tuple[CurvePoint, ...] = ()
 
 
 class Event(Struct, frozen=True, kw_only=True):

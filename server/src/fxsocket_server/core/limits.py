@@ -11,6 +11,7 @@ PAGE_ROWS_DEFAULT = 100
 CANDLE_ROWS = 10_000  # JSON rows stay cheap up to here; CSV answers the whole range
 CANDLE_ROWS_DEFAULT = 500
 STATS_GROUPS = 1_000  # groups of one answer of GET /stats
+STATS_CURVE_POINTS = 1_000  # minutes of one curve; of a longer one every n-th is told
 STATS_PAGE_POSITIONS = 200  # closed positions that are added up in one turn of the event loop
 EVENT_WAIT_MS = 30_000  # the longest long-poll of GET /events
 

@@ -8,11 +8,11 @@ from msgspec.structs import asdict, replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import HistoryQuery
+from fxsocket_server.gateway.changes import EquitySample, HistoryQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.views import time_text
 from fxsocket_server.model.records import Deal
-from fxsocket_server.model.stats import Tally, Trade, trade_of
+from fxsocket_server.model.stats import Fall, Tally, Thinned, Trade, trade_of
 from fxsocket_server.model.units import LOT, POWERS
 
 GROUPS = ("magic", "symbol", "comment")
@@ -47,6 +47,15 @@ class TradeGroup(TradeFigures, frozen=True, kw_only=True):
     comment: str | None
 
 
+class CurvePoint(Struct, frozen=True, gc=False):
+    """An account's money in one minute."""
+
+    time: str
+    balance: float
+    equity: float
+    margin: float
+
+
 class StatsView(Struct, frozen=True, kw_only=True):
     """Answer of GET /stats."""
 
@@ -55,6 +64,9 @@ class StatsView(Struct, frozen=True, kw_only=True):
     currency: str
     total: TradeFigures
     groups: list[TradeGroup]
+    max_equity_drawdown: float
+    max_equity_drawdown_percent: float
+    curve: list[CurvePoint]
 
 
 async def statistics(lane: Lane, query: HistoryQuery, group_by: tuple[str, ...]) -> StatsView:
@@ -67,6 +79,7 @@ async def statistics(lane: Lane, query: HistoryQuery, group_by: tuple[str, ...])
         total.add(trade)
         if group_by:
             _group_of(groups, tuple(getattr(trade, name) for name in group_by)).add(trade)
+    fall, samples = await _equity(lane, query)
     digits = lane.account.money_digits
     return StatsView(
         from_=None if query.from_ms is None else time_text(query.from_ms),
@@ -77,6 +90,9 @@ async def statistics(lane: Lane, query: HistoryQuery, group_by: tuple[str, ...])
             _group(dict(zip(group_by, key, strict=True)), groups[key], digits)
             for key in sorted(groups)
         ],
+        max_equity_drawdown=fall.money / POWERS[digits],
+        max_equity_drawdown_percent=fall.percent,
+        curve=[_point(sample, digits) for sample in samples],
     )
 
 
@@ -106,6 +122,33 @@ async def _trades(lane: Lane, query: HistoryQuery) -> AsyncIterator[Trade]:
         if more:
             query = replace(query, after=rows[-1][0])
             await asyncio.sleep(0)
+
+
+async def _equity(lane: Lane, query: HistoryQuery) -> tuple[Fall, list[EquitySample]]:
+    """The fall of the equity over all samples, and as many of them as an answer holds."""
+    fall, thinned = Fall(), Thinned[EquitySample](limits.STATS_CURVE_POINTS)
+    from_ms, to_ms = query.from_ms or 0, query.to_ms or limits.TIME_MS_MAX
+    more = True
+    while more:  # bounded by what was sampled
+        page = lane.journal.equity_samples(lane.account.id, from_ms, to_ms, limits.PAGE_ROWS)
+        for sample in page:
+            fall.add(sample.equity)
+            thinned.add(sample)
+        more = len(page) == limits.PAGE_ROWS
+        if more:
+            from_ms = page[-1].minute_ms + 1
+            await asyncio.sleep(0)
+    return fall, thinned.points
+
+
+def _point(sample: EquitySample, money_digits: int) -> CurvePoint:
+    money = POWERS[money_digits]
+    return CurvePoint(
+        time_text(sample.minute_ms),
+        sample.balance / money,
+        sample.equity / money,
+        sample.margin / money,
+    )
 
 
 def _by_position(deals: list[Deal]) -> dict[str | None, list[Deal]]:

@@ -1,15 +1,18 @@
-"""Statistics of closed trades, in integers: money in minor units, times in milliseconds.
+"""Statistics of closed trades and of curves, in integers: money in minor units, times in ms.
 
 A trade is a closed position: its net result is all that its deals booked, so that one closed in
 parts counts once, at its end, with every part.
 """
 
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from fxsocket_server.model.records import Deal, Position
 from fxsocket_server.model.units import div_half_away
+
+T = TypeVar("T")
 
 
 class Trade(Struct, frozen=True, kw_only=True, gc=False):
@@ -118,3 +121,56 @@ class Tally:
     def average_hold_ms(self) -> int | None:
         """How long a trade was open on average; None without trades."""
         return div_half_away(self.hold_ms, self.trades) if self.trades else None
+
+
+class Fall:
+    """The deepest fall of a curve from its highest point before, and what part of that it was.
+
+    `percent` is of the peak that the fall in percent was deepest from; 0 while no peak is above 0.
+    """
+
+    __slots__ = ("_peak", "money", "percent")
+
+    def __init__(self) -> None:
+        self.money = 0
+        self.percent = 0.0
+        self._peak: int | None = None
+
+    def add(self, value: int) -> None:
+        """Take the next point of the curve."""
+        self._peak = peak = value if self._peak is None else max(self._peak, value)
+        self.money = max(self.money, peak - value)
+        if peak > 0:
+            self.percent = max(self.percent, (peak - value) * 100 / peak)
+
+
+class Thinned(Generic[T]):
+    """At most `most` of any number of points, evenly spread; the first and the last are among them.
+
+    When it is full every second point goes, and from then on half as many are taken.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._step = 1
+        self._count = 0
+        self._kept: list[T] = []
+        self._last: T | None = None
+
+    def add(self, point: T) -> None:
+        """Take the next point."""
+        if self._count % self._step == 0:
+            if len(self._kept) == self._most - 1:
+                self._kept = self._kept[::2]
+                self._step *= 2
+            if self._count % self._step == 0:
+                self._kept.append(point)
+        self._last = point
+        self._count += 1
+
+    @property
+    def points(self) -> list[T]:
+        """What was kept, in order."""
+        if self._last is None or (self._count - 1) % self._step == 0:
+            return list(self._kept)
+        return [*self._kept, self._last]
