@@ -11,7 +11,13 @@ from msgspec import Struct
 PORT = 8000
 STREAM_PORT = 8001
 BRIDGE_PORT = 8002
-CRASH_POINTS = ("after_intent", "after_broker", "after_commit")
+CRASH_POINTS = (
+    "after_intent",
+    "before_hand_over",
+    "after_hand_over",
+    "after_broker",
+    "after_commit",
+)
 
 
 class SettingsError(Exception):

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, structs
 from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import FieldError
-from fxsocket_server.gateway import calc, market_views, queries, requests, stats, views
+from fxsocket_server.gateway import calc, market_views, queries, requests, stats, terminal, views
 from fxsocket_server.gateway.orders import check
 from fxsocket_server.security.principal import Scope
 
@@ -45,6 +45,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "Quote": market_views.QuoteView,
     "Stats": stats.StatsView,
     "Symbol": market_views.SymbolView,
+    "TerminalState": terminal.TerminalView,
     "TradeFigures": stats.TradeFigures,
 }
 # Written by hand from bytes and rows; the answers of a running server are held against them.

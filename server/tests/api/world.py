@@ -32,7 +32,7 @@ from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
-from fxsocket_server.gateway.ports import Capabilities
+from fxsocket_server.gateway.ports import Capabilities, FactSink
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.model.facts import Report, TradeRequest
@@ -127,6 +127,11 @@ class FarConnector(SimConnector):
         super().__init__(*parts)
         self.silent = False
         self.taken: list[tuple[str, TradeRequest]] = []
+
+    async def start(self, sink: FactSink) -> None:
+        """Come, and show the prices."""
+        await sink.on_terminal(True, "a test's terminal")
+        await super().start(sink)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -19,7 +19,15 @@ from fxsocket_server.model.enums import (
     Side,
     TimeInForce,
 )
-from fxsocket_server.model.facts import BalanceFact, DealFact, Fact, OrderFact, PositionFact, Report
+from fxsocket_server.model.facts import (
+    BalanceFact,
+    DealFact,
+    Fact,
+    LookupState,
+    OrderFact,
+    PositionFact,
+    Report,
+)
 from fxsocket_server.model.retcode import Retcode
 
 from .desk import ASK, BALANCE, BID, LOT, SYMBOL, Desk, Setting
@@ -110,7 +118,7 @@ async def executes(desk: Desk, type_: OrderType, price: int, side: Side) -> None
     assert (deal.entry, deal.volume, deal.price) == (DealEntry.IN, VOLUME, price)
     position = desk.position(order.position_ticket)
     assert (position.side, position.volume, position.open_price) == (side, VOLUME, price)
-    assert position in desk.connector.snapshot().positions
+    assert position in (await desk.connector.snapshot()).positions
 
 
 @card(3, "a limit order rests, and fills at its price when the market comes to it", PRICED)
@@ -133,7 +141,7 @@ async def rests_and_fills(
     assert report.retcode == Retcode.PLACED
     order = desk.order(report.order_ticket)
     assert (order.status, order.price, order.filled_volume) == (OrderStatus.PLACED, price, 0)
-    assert order in desk.connector.snapshot().orders
+    assert order in (await desk.connector.snapshot()).orders
     await desk.price(*far)
     assert desk.order(order.ticket) == order
     reached = (at - 10, at) if type_.is_buy else (at, at + 10)
@@ -183,7 +191,7 @@ async def ended_by(desk: Desk, ticket: int, reason: Reason, price: int, profit: 
     assert (deal.price, deal.profit) == (price, profit)
     closing = desk.order(deal.order_ticket)
     assert (closing.status, closing.reason) == (OrderStatus.FILLED, reason)
-    assert desk.connector.snapshot().positions == ()
+    assert (await desk.connector.snapshot()).positions == ()
     assert desk.connector.figures().balance == BALANCE + profit
 
 
@@ -221,7 +229,7 @@ async def remove(desk: Desk) -> None:
     report = await desk.ask(Action.REMOVE, order_ticket=ticket)
     assert report.retcode == Retcode.DONE
     assert desk.order(ticket).status is OrderStatus.CANCELED
-    assert desk.connector.snapshot().orders == ()
+    assert (await desk.connector.snapshot()).orders == ()
     refused(await desk.ask(Action.REMOVE, order_ticket=ticket), Retcode.INVALID_ORDER)
 
 
@@ -305,14 +313,22 @@ async def no_changes(desk: Desk) -> None:
 async def lookup(desk: Desk) -> None:
     filled = await desk.market(OrderType.BUY, comment="~aaaaaaaaaa mine")
     resting = await desk.pending(
-        OrderType.BUY_LIMIT, 108_000, comment="~bbbbbbbbbb", filling=Filling.RETURN
+        OrderType.BUY_LIMIT, 108_000, comment="~bbbbbbbbbb ", filling=Filling.RETURN
     )
-    found = desk.connector.lookup("~aaaaaaaaaa")
-    assert [order.ticket for order in found] == [filled.order_ticket]
-    assert found[0].status is OrderStatus.FILLED
-    found = desk.connector.lookup("~bbbbbbbbbb")
-    assert [order.ticket for order in found] == [resting.order_ticket]
-    assert desk.connector.lookup("~cccccccccc") == ()
+    found = await _found(desk, "~aaaaaaaaaa ")
+    assert (found.ticket, found.status) == (filled.order_ticket, OrderStatus.FILLED)
+    found = await _found(desk, "~bbbbbbbbbb ")
+    assert (found.ticket, found.status) == (resting.order_ticket, OrderStatus.PLACED)
+    nothing = await desk.connector.lookup("~cccccccccc ", 0)
+    assert (nothing.state, nothing.report) == (LookupState.NONE, None)
+
+
+async def _found(desk: Desk, tag: str) -> OrderFact:
+    lookup = await desk.connector.lookup(tag, 0)
+    assert lookup.state is LookupState.DONE
+    assert lookup.report is not None
+    [order] = [fact for fact in lookup.report.facts if isinstance(fact, OrderFact)]
+    return order
 
 
 async def a_busy_day(desk: Desk) -> None:
@@ -345,7 +361,7 @@ async def snapshot_is_the_facts(desk: Desk) -> None:
     orders = {fact.ticket: fact for fact in desk.facts if isinstance(fact, OrderFact)}
     positions = {fact.ticket: fact for fact in desk.facts if isinstance(fact, PositionFact)}
     money = [fact for fact in desk.facts if isinstance(fact, BalanceFact)][-1]
-    snapshot = desk.connector.snapshot()
+    snapshot = await desk.connector.snapshot()
     resting = [order for order in orders.values() if order.status is OrderStatus.PLACED]
     assert sorted(snapshot.orders, key=lambda o: o.ticket) == resting
     held = [position for position in positions.values() if position.volume]
@@ -369,9 +385,9 @@ async def rebuilt(desk: Desk) -> None:
     await a_busy_day(desk)
     desk.journal.save_checkpoint(desk.account.id, desk.connector.checkpoint() or b"")
     await desk.market(OrderType.BUY)  # the journal works in order: the checkpoint is in it now
-    before = desk.connector.snapshot()
+    before = await desk.connector.snapshot()
     again = desk.reopened()
-    after = again.snapshot()
+    after = await again.snapshot()
     assert after.orders == before.orders
     assert after.positions == before.positions
     assert (after.balance, after.credit) == (before.balance, before.credit)
@@ -412,8 +428,9 @@ async def close_by(desk: Desk) -> None:
 async def history(desk: Desk) -> None:
     start_ms = desk.connector.time_ms()
     await closed(desk, await opened(desk))
-    assert list(desk.connector.deals(start_ms)) == desk.deals()
-    assert desk.connector.deals(desk.connector.time_ms() + 1) == ()
+    assert list((await desk.connector.history(start_ms)).deals) == desk.deals()
+    later = await desk.connector.history(desk.connector.time_ms() + 1)
+    assert (later.orders, later.deals) == ((), ())
 
 
 # --- time and order --------------------------------------------------------------------------

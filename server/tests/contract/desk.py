@@ -127,6 +127,10 @@ class Desk:
         self.told += [type(fact).__name__ for fact in facts]
         await self._record(facts)
 
+    async def on_terminal(self, connected: bool, detail: str) -> None:
+        """The terminal has come or gone."""
+        self.told.append("connected" if connected else "disconnected")
+
     async def on_report(self, command_id: str, report: Report) -> None:
         """The outcome of a request that was not answered at once."""
         self._reports[command_id].set_result(report)

@@ -17,7 +17,8 @@ from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.changes import Event, OrderQuery
-from fxsocket_server.gateway.lane import Answer, Command, Lane, Verb, fingerprint_of
+from fxsocket_server.gateway.commands import Answer, Command, fingerprint_of
+from fxsocket_server.gateway.lane import Lane, Verb
 from fxsocket_server.gateway.orders.place import PlaceOrder
 from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.positions.modify import ModifyPosition
@@ -119,7 +120,8 @@ class Bench:
 
     def types(self, after: int = 2) -> list[str]:
         """The types of the journalled events, but for the deposit."""
-        return [event.type for event in self.journal.events("acc_1", after, 100)]
+        events = self.journal.events("acc_1", after, 100)
+        return [event.type for event in events if not event.type.startswith("terminal.")]
 
     def orders(self) -> list[Any]:
         """The journalled orders, newest first."""
@@ -141,7 +143,7 @@ async def turn() -> None:
 
 def snapshot(b: Bench) -> Any:
     """What the terminal holds; positions that were rebuilt have lost our tag."""
-    held = b.connector.snapshot()
+    held = b.connector.broker.terminal_snapshot()
     positions = [replace(p, comment=untagged(p.comment)) for p in held.positions]
     return held.orders, positions, held.balance, b.connector.figures()
 

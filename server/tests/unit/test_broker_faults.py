@@ -248,6 +248,9 @@ class Sink:
     async def on_facts(self, facts, time_ms):
         pass
 
+    async def on_terminal(self, connected, detail):
+        pass
+
     async def on_report(self, command_id, report):
         self.reports.append((command_id, report.retcode))
         self.came.set()

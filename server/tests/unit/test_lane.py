@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
-from fxsocket_server.gateway.lane import fingerprint_of, wait_of
+from fxsocket_server.gateway.commands import fingerprint_of, wait_of
 from fxsocket_server.gateway.requests import OrderRequest
 from fxsocket_server.model.enums import OrderType
 
@@ -109,7 +109,7 @@ async def test_an_error_in_the_middle_of_a_decision_leaves_nothing(tmp_path: Pat
         b.on_point.clear()
         held = shown(await earlier)
         assert list(b.lane.book.positions) == [held["position_id"]]
-        assert len(b.connector.snapshot().positions) == 1
+        assert len(b.connector.broker.terminal_snapshot().positions) == 1
         again = await b.place(key="k")
         assert (again.status, again.replayed) == (200, False)
         events = b.journal.events("acc_1", 0, 100)
@@ -124,7 +124,7 @@ async def test_a_failed_commit_takes_the_commands_behind_it_along(tmp_path: Path
                 *(b.place(key=f"k{number}") for number in range(5)), return_exceptions=True
             )
         assert all(isinstance(answer, JournalUnavailable) for answer in answers)
-        assert b.connector.snapshot().positions == ()
+        assert b.connector.broker.terminal_snapshot().positions == ()
         assert shown(await b.place(key="k0"))["ticket"] == 1_000_001
 
 
@@ -147,7 +147,7 @@ async def test_a_full_queue_refuses_before_anything_is_decided(
         monkeypatch.setattr(limits, "JOURNAL_QUEUE_CHANGES", 0)
         with pytest.raises(JournalUnavailable):
             await b.place(key="k")
-        assert b.connector.snapshot().positions == ()
+        assert b.connector.broker.terminal_snapshot().positions == ()
         monkeypatch.undo()
         assert (await b.place(key="k")).status == 200
 

@@ -41,6 +41,7 @@ async def test_an_intent_is_durable_before_it_leaves_the_process(tmp_path: Path)
             [order] = b.orders()
             assert order.status is OrderStatus.PENDING
             assert request.comment == order.tag + order.comment
+            assert request.tag == order.tag
             command = b.journal.command("acc_1", "k")
             assert command is not None
             assert (command.subject_id, command.answer_status) == (order.id, None)
@@ -58,7 +59,9 @@ async def test_an_intent_is_durable_before_it_leaves_the_process(tmp_path: Path)
         assert len(seen) == 1
         assert seen[0].deadline_ms == b.clock.monotonic_ms() + limits.MARKET_DEADLINE_MS
         assert b.journal.open_commands("acc_1") == []
-        assert b.points == ["after_intent", "after_broker", "after_commit"]
+        assert b.points == [
+            "after_intent", "before_hand_over", "after_hand_over", "after_broker", "after_commit",
+        ]  # fmt: skip
 
 
 @on_loop
@@ -163,10 +166,20 @@ async def test_a_late_refusal_is_the_order_s_end(tmp_path: Path) -> None:
 
 
 @on_loop
-async def test_a_change_that_is_not_answered_asks_to_come_again(tmp_path: Path) -> None:
+async def test_a_change_that_is_not_answered_yet_shows_things_as_they_stand(tmp_path: Path) -> None:
     async with bench(tmp_path, FarConnector) as b:
         position_id = shown(await b.place())["position_id"]
         b.far.silent = True
+        stands = shown(await b.stops(position_id, key="s"))
+        assert (stands["id"], stands["sl"]) == (position_id, None)
+        stands = shown(await b.close(position_id, key="c"))
+        assert (stands["status"], stands["closed_volume"], stands["remaining_volume"]) == (
+            "OPEN",
+            0,
+            0.1,
+        )
+        [closing] = [o for o in b.lane.book.orders.values() if o.status is OrderStatus.PENDING]
+        assert stands["close_order_id"] == closing.id
         for attempt in (b.stops(position_id, key="s"), b.close(position_id, key="c")):
             with pytest.raises(Problem) as caught:
                 await attempt
@@ -189,6 +202,7 @@ async def test_cancelling_what_is_pending_marks_the_wish(tmp_path: Path) -> None
         await b.report()
         [order] = b.orders()
         assert (order.status, order.cancel_requested) == (OrderStatus.FILLED, True)
+        assert "order.cancel_requested" in b.types()
 
 
 @on_loop
@@ -226,9 +240,8 @@ async def crashed(folder: Path) -> dict[str, Any]:
         position_id = shown(await b.place())["position_id"]
         b.far.silent = True
         placed = shown(await b.place(key="place", wait_ms=0))
-        for attempt in (b.close(position_id, key="close"), b.stops(position_id, key="stops")):
-            with pytest.raises(Problem):
-                await attempt
+        await b.close(position_id, key="close")
+        await b.stops(position_id, key="stops")
         return {"position_id": position_id, "order_id": placed["id"]}
 
 
@@ -238,7 +251,7 @@ async def test_intents_that_were_lost_are_rejected_and_replayed(tmp_path: Path) 
     async with bench(tmp_path) as b:
         statuses = {order.id: order.status for order in b.orders()}
         assert statuses[left["order_id"]] is OrderStatus.PENDING
-        await b.lane.settle_lost_intents()
+        await b.lane.resume()
         assert b.journal.open_commands("acc_1") == []
         lost = [order for order in b.orders() if order.reason == "lost_in_restart"]
         assert len(lost) == 2  # the order, and the order that should have closed the position
@@ -255,7 +268,7 @@ async def test_intents_that_were_lost_are_rejected_and_replayed(tmp_path: Path) 
             await b.stops(left["position_id"], key="stops"),
         ):
             assert (answer.replayed, answer.status) == (True, 422)
-        assert len(b.connector.snapshot().positions) == 1
+        assert len(b.connector.broker.terminal_snapshot().positions) == 1
         assert shown(await b.place(key="new"))["status"] == "FILLED"
         seqs = [event.seq for event in b.journal.events("acc_1", 0, 1_000)]
         assert seqs == list(range(1, len(seqs) + 1))
@@ -265,9 +278,9 @@ async def test_intents_that_were_lost_are_rejected_and_replayed(tmp_path: Path) 
 async def test_nothing_is_settled_twice(tmp_path: Path) -> None:
     await crashed(tmp_path)
     async with bench(tmp_path) as b:
-        await b.lane.settle_lost_intents()
+        await b.lane.resume()
         with Spy(b.journal, "append") as commits:
-            await b.lane.settle_lost_intents()
+            await b.lane.resume()
             assert commits.count == 0
 
 
@@ -275,11 +288,13 @@ async def test_nothing_is_settled_twice(tmp_path: Path) -> None:
 async def test_a_terminal_outside_may_still_have_executed_it(tmp_path: Path) -> None:
     left = await crashed(tmp_path)
     async with bench(tmp_path, FarConnector) as b:
-        await b.lane.settle_lost_intents()
-        assert b.lane.book.orders[left["order_id"]].status is OrderStatus.PENDING
+        await b.lane.resume()
+        order = b.lane.book.orders[left["order_id"]]
+        assert order.status is OrderStatus.PENDING
         with pytest.raises(Problem) as caught:
-            await b.place(key="place")
+            await b.place(key="place", wait_ms=0)
         assert caught.value.kind.code == "idempotency_in_flight"
+        assert len(b.lane.outstanding) == 3
 
 
 @on_loop

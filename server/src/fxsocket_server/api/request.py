@@ -11,8 +11,10 @@ from fxsocket_server.api.context import Context
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import convert, decode_object, encode
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.commands import Answer
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.gateway import LinkedAccount, Sender
-from fxsocket_server.gateway.lane import Answer, Lane
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.security.principal import Principal
 
 T = TypeVar("T")
@@ -20,6 +22,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _JSON = b"application/json"
 _REPLAYED = (b"idempotency-replayed", b"true")
+_INFERRED = (b"idempotency-replayed", b"inferred")
 
 
 def context_of(request: Request) -> Context:
@@ -71,9 +74,12 @@ def body_of(request: Request, into: type[T]) -> T:
 
 
 def sender_of(request: Request) -> Sender:
-    """Key, patience and id of a trade command."""
+    """Key, patience and id of a trade command, and the way back to who sent it."""
     timeout = header_of(request, b"x-request-timeout-ms")
+    delivery = request.scope["fxs.delivery"] = Delivery()
     return Sender(
+        api_key_id=principal_of(request).key_id,
+        delivery=delivery,
         request_id=request.scope["fxs.request_id"],
         key=header_of(request, b"idempotency-key"),
         timeout_ms=None if timeout is None else number_of("X-Request-Timeout-Ms", timeout),
@@ -164,5 +170,5 @@ def raw_response(body: bytes) -> Response:
 def answer_response(answer: Answer) -> Response:
     """What a trade command is answered; refusals are problems."""
     kind = _JSON if answer.status < 400 else b"application/problem+json"
-    more = (_REPLAYED,) if answer.replayed else ()
+    more = ((_INFERRED if answer.inferred else _REPLAYED),) if answer.replayed else ()
     return Reply(answer.body, answer.status, kind, *more)

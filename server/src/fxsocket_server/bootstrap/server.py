@@ -216,12 +216,13 @@ class Server:
         )
         reach = CrashPoint(self._settings.crash_at) if self._settings.crash_at else never
         lane = Lane(
-            account, connector, self._journal, self._bus, self._clock, self._ids, state, reach
-        )
+            account, connector, self._journal, self._bus, self._clock, self._ids, state, reach,
+            self._log.error,
+        )  # fmt: skip
         market = MarketData(lane, self._bus, self._gateway.history, profile.zone)
         linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market)
         self._gateway.accounts[account.id] = linked
-        await lane.settle_lost_intents()
+        await lane.resume()
         if state.head_seq == 0:
             amount = fixed_of(self._settings.balance, account.money_digits)
             now = connector.time_ms()

@@ -19,6 +19,11 @@ EVENT_WAIT_MS = 30_000  # the longest long-poll of GET /events
 ORDER_WAIT_MS = 8_000  # below the 10 s that the brief's sample waits
 MARKET_DEADLINE_MS = 5_000  # a market order not handed over by then is refused
 COMMAND_DEADLINE_MS = 30_000  # the same for every other trade command
+UNDELIVERED_MS = 60_000  # a lost answer serves an equal request without a key this long
+LOOKUP_AFTER_MS = 3_000  # a terminal that has not replied by then is asked what it did
+UNKNOWN_AFTER_MS = 20_000  # nobody knows the outcome by then: the order says so
+SETTLE_MS = 1_000  # how often commands without an outcome are looked after
+RECONCILE_OVERLAP_MS = 60_000  # history is read again from this long before the last known event
 COMMENT_CHARS = 31  # MetaTrader keeps 31 characters of a comment
 CLIENT_ORDER_ID_CHARS = 64
 IDEMPOTENCY_KEY_CHARS = 128
@@ -29,6 +34,7 @@ MAGIC_MAX = 2**63 - 1
 
 # --- journal ---------------------------------------------------------------------------------
 JOURNAL_QUEUE_CHANGES = 10_000  # waiting change sets; past it new commands are refused with 503
+JOURNAL_DELIVERED_MARKS = 1_000  # delivery marks that wait for another commit to come
 JOURNAL_GROUP_CHANGES = 512  # change sets that share one commit
 EQUITY_LOOK_MS = 1_000  # how often a worker looks whether an account's next minute has begun
 EQUITY_BUFFER_SAMPLES = 500  # samples of a fast replay that are written together

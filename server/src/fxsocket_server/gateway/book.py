@@ -15,11 +15,13 @@ class Book:
     def __init__(self, state: AccountState) -> None:
         self.epoch = state.epoch
         self.head_seq = state.head_seq
+        self.last_event_ms = state.last_event_ms
         self.balance = state.balance
         self.credit = state.credit
         self.orders: dict[str, Order] = {}
         self.positions: dict[str, Position] = {}
         self._order_by_ticket: dict[int, str] = {}
+        self._order_by_tag: dict[str, str] = {}
         self._position_by_ticket: dict[int, str] = {}
         self.new_deals: set[int] = set()  # tickets of deals that are not durable yet
         for order in state.orders:
@@ -32,6 +34,9 @@ class Book:
         self.orders[order.id] = order
         if order.ticket is not None:
             self._order_by_ticket[order.ticket] = order.id
+            self._order_by_tag.pop(order.tag, None)
+        elif order.tag:
+            self._order_by_tag[order.tag] = order.id
 
     def put_position(self, position: Position) -> None:
         """Keep the newest version of a position."""
@@ -41,6 +46,11 @@ class Book:
     def order_by_ticket(self, ticket: int | None) -> Order | None:
         """The order that the broker knows by this number, if it is live."""
         order_id = None if ticket is None else self._order_by_ticket.get(ticket)
+        return None if order_id is None else self.orders.get(order_id)
+
+    def order_by_tag(self, tag: str) -> Order | None:
+        """The live order that was sent with a tag and has no number of the broker's yet."""
+        order_id = self._order_by_tag.get(tag)
         return None if order_id is None else self.orders.get(order_id)
 
     def position_by_ticket(self, ticket: int | None) -> Position | None:
@@ -55,6 +65,7 @@ class Book:
             order = self.orders.get(order_id)
             if order is not None and order.status in DONE_STATUSES:
                 del self.orders[order_id]
+                self._order_by_tag.pop(order.tag, None)
                 if order.ticket is not None:
                     self._order_by_ticket.pop(order.ticket, None)
         for position_id in change.positions:

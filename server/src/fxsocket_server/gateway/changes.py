@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Deal, Order, Position
 
 Table = Literal["orders", "positions", "deals"]
@@ -28,7 +29,12 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class StoredCommand(Struct, frozen=True, kw_only=True, gc=False):
-    """A trade command as journalled; `answer_body` is None until its outcome is final."""
+    """A trade command as journalled; `answer_body` is None until its outcome is final.
+
+    `order_id` is the order that it made; `request` is kept where a terminal outside may have to be
+    asked about it. `plan` holds the legs of a command that consists of several. `delivered` says
+    that the answer to a command without a key has arrived.
+    """
 
     command_id: str
     user_id: str
@@ -40,6 +46,11 @@ class StoredCommand(Struct, frozen=True, kw_only=True, gc=False):
     created_ms: int
     answer_status: int | None = None
     answer_body: bytes | None = None
+    api_key_id: str = ""
+    order_id: str | None = None
+    request: TradeRequest | None = None
+    plan: bytes | None = None
+    delivered: bool = False
 
 
 class Change(Struct, kw_only=True, gc=False):
@@ -66,6 +77,7 @@ class AccountState(Struct, frozen=True, kw_only=True):
 
     epoch: str
     head_seq: int
+    last_event_ms: int = 0
     balance: int
     credit: int
     last_order_ticket: int

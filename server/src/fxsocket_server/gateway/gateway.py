@@ -5,11 +5,14 @@ from msgspec import Struct
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.core.ids import IdFactory
-from fxsocket_server.gateway.lane import Answer, Command, Lane, Verb, fingerprint_of, wait_of
+from fxsocket_server.gateway.commands import Answer, Command, fingerprint_of, wait_of
+from fxsocket_server.gateway.delivery import Delivery
+from fxsocket_server.gateway.lane import Lane, Verb
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.orders.place import PlaceOrder
 from fxsocket_server.gateway.ports import Bus, History, Journal
 from fxsocket_server.gateway.requests import OrderRequest, check_key, one_key
+from fxsocket_server.gateway.terminal import TerminalMessage
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.security.principal import Principal
@@ -31,6 +34,8 @@ class Sender(Struct, frozen=True, kw_only=True):
     request_id: str
     key: str | None = None
     timeout_ms: float | None = None
+    api_key_id: str = ""
+    delivery: Delivery | None = None
 
 
 class Gateway:
@@ -45,6 +50,14 @@ class Gateway:
         self.ids = ids
         self.history = history
         self.accounts: dict[str, LinkedAccount] = {}
+        bus.subscribe("terminal.*", self._on_terminal)
+
+    def _on_terminal(self, message: object) -> None:
+        assert isinstance(message, TerminalMessage)
+        linked = self.accounts.get(message.account_id)
+        if linked is not None:
+            linked.status = message.status
+            linked.error = None if message.status is AccountStatus.CONNECTED else message.detail
 
     def visible(self, principal: Principal) -> list[LinkedAccount]:
         """The accounts that a key may see, oldest first."""
@@ -124,6 +137,8 @@ class Gateway:
             fingerprint=fingerprint_of(kind, asked_of, body),
             key=key,
             wait_ms=wait_of(sender.timeout_ms),
+            api_key_id=sender.api_key_id,
+            delivery=sender.delivery,
         )
         return await lane.run(command, verb)
 

@@ -6,12 +6,10 @@ durable, and nobody hears of an outcome before it is durable.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from fxsocket_server.core import limits
@@ -19,54 +17,25 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.answers import ANSWERS, standing
 from fxsocket_server.gateway.book import Book
 from fxsocket_server.gateway.changes import AccountState, Change, StoredCommand, Table
+from fxsocket_server.gateway.commands import Answer, Command, Intent, Running, Telling
+from fxsocket_server.gateway.delivery import DeliveryGuard, Undelivered
 from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMessage
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
-from fxsocket_server.gateway.views import order_view, problem_view
+from fxsocket_server.gateway.terminal import Terminal
+from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import OrderStatus
+from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
 from fxsocket_server.model.facts import Fact, Quote, Report, TradeRequest
 from fxsocket_server.model.records import Order
 from fxsocket_server.model.retcode import SUCCESS, Retcode
 
 # A modification that changes nothing has what it asked for: a retry of it must not fail.
 _ACCEPTED = SUCCESS | {Retcode.NO_CHANGES}
-
-
-class Answer(Struct, frozen=True, gc=False):
-    """What a trade command is answered: an HTTP status and a JSON body."""
-
-    status: int
-    body: bytes
-    replayed: bool = False
-
-
-class Command(Struct, frozen=True, kw_only=True, gc=False):
-    """A trade command as it came in; `wait_ms` is how long its sender waits."""
-
-    id: str
-    kind: str
-    subject_id: str
-    fingerprint: bytes
-    key: str | None
-    wait_ms: float
-
-
-class Intent(Struct, frozen=True, kw_only=True, gc=False):
-    """What a command wants of the broker; `order` is the order that it creates, if any.
-
-    `answer` makes the body of a success from the recorded change; `failed` makes the next version
-    of an existing order when the broker refuses.
-    """
-
-    request: TradeRequest
-    order: Order | None
-    answer: Callable[[Change, Report], bytes]
-
-
-Telling = Callable[[], Answer]  # called once all that it may tell of is durable
+_OUTCOME_OPEN = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
 
 
 class Verb(Protocol):
@@ -77,17 +46,8 @@ class Verb(Protocol):
         ...
 
 
-class _Running(Struct, gc=False):
-    """A command under way; duplicates of its key join `outcome`."""
-
-    command: Command
-    intent: Intent
-    outcome: asyncio.Future[Answer]
-
-
-def fingerprint_of(kind: str, subject_id: str, body: object) -> bytes:
-    """A digest of what a command asks, so that a reused key can be told from a retry."""
-    return hashlib.blake2b(encode((kind, subject_id, body)), digest_size=16).digest()
+def _no_alarm(_text: str, **_fields: object) -> None:
+    """Nobody listens."""
 
 
 class Lane:
@@ -103,23 +63,32 @@ class Lane:
         ids: IdFactory,
         state: AccountState,
         reach: Reach,
+        alarm: Callable[..., None] = _no_alarm,
     ) -> None:
         self.account = account
         self.connector = connector
         self.clock = clock
         self.ids = ids
         self.journal = journal
+        self.alarm = alarm
+        self.guard = DeliveryGuard(clock.monotonic_ms, journal.mark_delivered)
         self._bus = bus
         self._reach = reach
-        self._running: dict[str, _Running] = {}
-        self._by_key: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
+        self._by_key: dict[str, Running] = {}
+        self._by_order: dict[str, Running] = {}
         self._tick_count = 0
         self._recovering = False
         self._load(state)
+        self.terminal = Terminal(self, bus)
 
     def _load(self, state: AccountState) -> None:
         self.book = Book(state)
-        self._recorder = Recorder(self.account, self.book, self.ids, self._is_booked)
+        in_process = self.connector.capabilities.in_process
+        self._recorder = Recorder(
+            self.account, self.book, self.ids, self._is_booked,
+            None if in_process else self._order_by_tag,
+        )  # fmt: skip
         self.published_seq = state.head_seq
 
     def _is_booked(self, table: Table, ticket: int) -> bool:
@@ -128,36 +97,80 @@ class Lane:
             return False
         return self.journal.is_booked(self.account.id, table, ticket)
 
+    def _order_by_tag(self, tag: str) -> Order | None:
+        return self.journal.order_by_tag(self.account.id, tag)
+
     # --- commands ----------------------------------------------------------------------------
 
     async def run(self, command: Command, verb: Verb) -> Answer:
-        """Run a trade command once, or give the answer that its key already has.
+        """Run a trade command once, or give the answer that it already has.
 
         Raises Problem when it is refused before the journal: then nothing is stored and the key
         is not used up.
         """
-        if command.key is not None:
-            running = self._by_key.get(command.key)
-            if running is not None:
-                _check_same(command, running.command.fingerprint)
-                return await self._join(running, command.wait_ms)
-            stored = self._stored_answer(command, command.key)
-            if stored is not None:
-                return stored
-        if not self.journal.has_room():  # before anything was decided: a refusal leaves no trace
-            raise JournalUnavailable("the journal is behind; nothing was sent")
-        if self._recovering:
-            raise Problem("unavailable", "the account recovers; nothing was sent", retry_after_s=1)
+        earlier = self.earlier(command)
+        if earlier is not None:
+            return await earlier
+        self.check_takes_commands()
         intent = verb(self, command)
         if not isinstance(intent, Intent):
             await self.settled()
             return intent()
-        running = _Running(command, intent, asyncio.get_running_loop().create_future())
-        self._running[command.id] = running
+        self.terminal.check(opens=intent.opens)
+        order_id = None if intent.order is None else intent.order.id
+        running = self.begin(command, order_id, intent.request)
+        return await self.watched(running, self._execute(running, command, intent))
+
+    def earlier(self, command: Command) -> Awaitable[Answer] | None:
+        """The answer that a command has already: by its key, or because an equal one lost its."""
         if command.key is not None:
-            self._by_key[command.key] = running
+            return self._by_its_key(command, command.key)
+        if command.delivery is None:
+            return None
+        entry = self.guard.claim((command.api_key_id, command.fingerprint))
+        return None if entry is None else self._answer_retry(entry, command)
+
+    def check_takes_commands(self) -> None:
+        """Refuse while nothing can be decided: before anything was, a refusal leaves no trace."""
+        if not self.journal.has_room():
+            raise JournalUnavailable("the journal is behind; nothing was sent")
+        if self._recovering:
+            raise Problem("unavailable", "the account recovers; nothing was sent", retry_after_s=1)
+
+    def begin(
+        self, command: Command, order_id: str | None, request: TradeRequest | None
+    ) -> Running:
+        """Take a command in: from now on whoever asks the same joins it."""
+        running = Running(
+            id=command.id,
+            kind=command.kind,
+            subject_id=command.subject_id,
+            fingerprint=command.fingerprint,
+            key=command.key,
+            api_key_id=command.api_key_id,
+            created_ms=self.clock.wall_ms(),
+            order_id=order_id,
+            request=request,
+            guarded=command.key is None and command.delivery is not None,
+            outcome=asyncio.get_running_loop().create_future(),
+        )
+        self._enter(running)
+        if running.guarded and command.delivery is not None:
+            asked = (command.api_key_id, command.fingerprint)
+            self.guard.begin(command.id, asked, command.delivery)
+        return running
+
+    def _enter(self, running: Running) -> None:
+        self._running[running.id] = running
+        if running.key is not None:
+            self._by_key[running.key] = running
+        if running.order_id is not None:
+            self._by_order[running.order_id] = running
+
+    async def watched(self, running: Running, work: Awaitable[Answer]) -> Answer:
+        """Do a command's work; whoever joined it hears of its failure, too."""
         try:
-            return await self._execute(running)
+            return await work
         except JournalUnavailable as failure:
             self._fail(running, failure)
             raise
@@ -168,134 +181,227 @@ class Lane:
             await self._recover()
             raise
 
-    def _fail(self, running: _Running, failure: Exception) -> None:
+    def _fail(self, running: Running, failure: Exception) -> None:
         self._forget(running)
-        running.outcome.set_exception(failure)
-        running.outcome.exception()  # joiners may be none: an unread exception is no leak
+        self.guard.discard(running.id)
+        if not running.outcome.done():
+            running.outcome.set_exception(failure)
+            running.outcome.exception()  # joiners may be none: an unread exception is no leak
 
-    async def _execute(self, running: _Running) -> Answer:
-        command, intent = running.command, running.intent
+    async def _execute(self, running: Running, command: Command, intent: Intent) -> Answer:
         change = self._recorder.begin(self.connector.time_ms())
         if intent.order is not None:
             self._recorder.order(change, intent.order)
         self._reach("after_intent")
         in_process = self.connector.capabilities.in_process
-        report = self.connector.hand_over(intent.request) if in_process else None
+        report = self._hand_over(running, intent.request) if in_process else None
         if report is not None:
             await self._conclude(running, change, report)
             return running.outcome.result()
-        change.command = self._stored(command, None)
-        await self._commit(change)
+        change.command = self.stored(running, None)
+        await self.commit(change)
         if not in_process:
-            report = self._hand_over_in_time(intent.request)
+            self._reach("before_hand_over")
+            report = self._hand_over(running, intent.request)
+            self._reach("after_hand_over")
         if report is not None:
             await self._conclude(running, self._recorder.begin(report.time_ms), report)
-        return await self._wait_for(running, command.wait_ms)
+        return await self.outcome_or_standing(running, command.wait_ms)
 
-    def _hand_over_in_time(self, request: TradeRequest) -> Report | None:
-        if self.clock.monotonic_ms() <= request.deadline_ms:
-            return self.connector.hand_over(request)
-        return Report(
-            retcode=0, facts=(), time_ms=self.connector.time_ms(), comment="deadline_passed"
-        )
+    def _hand_over(self, running: Running, request: TradeRequest) -> Report | None:
+        now = self.clock.monotonic_ms()
+        if now > request.deadline_ms:
+            return Report(
+                retcode=0, facts=(), time_ms=self.connector.time_ms(), comment="deadline_passed"
+            )
+        running.handed_ms = now
+        return self.connector.hand_over(request)
 
-    async def _conclude(self, running: _Running, change: Change, report: Report) -> None:
+    # --- outcomes ----------------------------------------------------------------------------
+
+    async def conclude(self, running: Running, report: Report) -> None:
+        """Book the outcome of a command that was handed over before."""
+        if running.id not in self._running or running.concluded:
+            await self.on_facts(report.facts, report.time_ms)
+            return
+        await self._conclude(running, self._recorder.begin(report.time_ms), report)
+
+    async def _conclude(self, running: Running, change: Change, report: Report) -> None:
         """Record a command's outcome, make it durable, then let its waiters have it."""
+        running.concluded = True
         self._reach("after_broker")
         answer = self._record(running, change, report)
-        change.command = self._stored(running.command, answer)
-        await self._commit(change)
+        change.command = self.stored(running, answer)
+        await self.commit(change)
         self._reach("after_commit")
+        self.finish(running, answer)
+        if running.order_id is not None:
+            self.terminal.follow_up(running.order_id)
+
+    def finish(self, running: Running, answer: Answer) -> None:
+        """Let everybody who waits for a command have its durable answer."""
         self._forget(running)
+        self.guard.settled(running.id)
         if not running.outcome.done():
             running.outcome.set_result(answer)
 
-    def _record(self, running: _Running, change: Change, report: Report) -> Answer:
-        order = running.intent.order
+    def _record(self, running: Running, change: Change, report: Report) -> Answer:
         if report.retcode in _ACCEPTED:
-            self._recorder.facts(change, report.facts, order.id if order else None)
-            return Answer(200, running.intent.answer(change, report))
+            self._recorder.facts(change, report.facts, running.order_id)
+            return Answer(200, ANSWERS[running.kind](self, running, change, report))
+        order = self._order_of(running)
+        if order is not None and order.status in DONE_STATUSES:
+            # Facts came before this report: what the broker did counts, not what it says.
+            return Answer(200, ANSWERS[running.kind](self, running, change, report))
         problem = refusal_of(report)
         if order is not None:
             order = replace(
-                self.book.orders[order.id],
+                order,
                 status=OrderStatus.REJECTED,
                 retcode=report.retcode or None,
                 reason=report.comment if not report.retcode else problem.kind.code,
                 updated_ms=report.time_ms,
             )
             self._recorder.order(change, order)
-        view = problem_view(
-            problem, running.command.id, retcode=report.retcode or None, order=order
-        )
+        view = problem_view(problem, running.id, retcode=report.retcode or None, order=order)
         return Answer(problem.kind.status, encode(view))
 
-    def _stored(self, command: Command, answer: Answer | None) -> StoredCommand:
+    def _order_of(self, running: Running) -> Order | None:
+        """The order that a command made, as it is now."""
+        if running.order_id is None:
+            return None
+        live = self.book.orders.get(running.order_id)
+        return live or self.journal.order(self.account.id, running.order_id)
+
+    def stored(
+        self, running: Running, answer: Answer | None, plan: bytes | None = None
+    ) -> StoredCommand:
+        """A command as the journal keeps it; its request, for a terminal that may be asked."""
+        asks = answer is None and not self.connector.capabilities.in_process
+        kept = running.key is not None or running.guarded
         return StoredCommand(
-            command_id=command.id,
+            command_id=running.id,
             user_id=self.account.user_id,
             account_id=self.account.id,
-            key=command.key,
-            kind=command.kind,
-            subject_id=command.subject_id,
-            fingerprint=command.fingerprint,
-            created_ms=self.clock.wall_ms(),
+            key=running.key,
+            kind=running.kind,
+            subject_id=running.subject_id,
+            fingerprint=running.fingerprint,
+            created_ms=running.created_ms,
             answer_status=None if answer is None else answer.status,
-            answer_body=None if answer is None or command.key is None else answer.body,
+            answer_body=answer.body if answer is not None and kept else None,
+            api_key_id=running.api_key_id,
+            order_id=running.order_id,
+            request=running.request if asks else None,
+            plan=plan,
+            delivered=not kept,
         )
 
-    def _forget(self, running: _Running) -> None:
-        self._running.pop(running.command.id, None)
-        if running.command.key is not None:
-            self._by_key.pop(running.command.key, None)
+    def _forget(self, running: Running) -> None:
+        self._running.pop(running.id, None)
+        if running.key is not None:
+            self._by_key.pop(running.key, None)
+        if running.order_id is not None:
+            self._by_order.pop(running.order_id, None)
 
-    async def _wait_for(self, running: _Running, wait_ms: float) -> Answer:
-        """The outcome, or the order as it stands when the sender will not wait longer."""
+    @property
+    def outstanding(self) -> list[Running]:
+        """Commands that were handed over and have no outcome yet, oldest first."""
+        return [
+            running
+            for running in self._running.values()
+            if running.handed_ms is not None and not running.concluded
+        ]
+
+    async def outcome_or_standing(self, running: Running, wait_ms: float) -> Answer:
+        """The outcome, or things as they stand when the sender will not wait longer."""
         done, _ = await asyncio.wait((running.outcome,), timeout=wait_ms / 1000)
         if done:
             return running.outcome.result()
-        order = running.intent.order
-        if order is None or order.id != running.command.subject_id:  # only a placed order can wait
-            raise Problem(
-                "idempotency_in_flight",
-                "the broker has not answered yet; ask again with the same key",
-                retry_after_s=1,
-            )
-        return Answer(200, encode(order_view(self.book.orders.get(order.id, order))))
+        answer = Answer(200, standing(self, running))
+        await self.settled()
+        return answer
 
-    # --- keys --------------------------------------------------------------------------------
+    # --- retries -----------------------------------------------------------------------------
 
-    def _stored_answer(self, command: Command, key: str) -> Answer | None:
+    def _by_its_key(self, command: Command, key: str) -> Awaitable[Answer] | None:
+        running = self._by_key.get(key)
+        if running is not None:
+            _check_same(command, running.fingerprint)
+            return self._join(running, command.wait_ms)
         stored = self.journal.command(self.account.id, key)
         if stored is None:
             return None
         _check_same(command, stored.fingerprint)
         if stored.answer_status is None or stored.answer_body is None:
-            raise Problem(
-                "idempotency_in_flight",
-                "the first request with this key has no outcome yet; ask again",
-                retry_after_s=1,
-            )
-        return Answer(stored.answer_status, stored.answer_body, replayed=True)
+            if stored.plan is not None:  # its legs know how far they came
+                return None
+            raise _in_flight("the first request with this key has no outcome yet; ask again")
+        return _ready(Answer(stored.answer_status, stored.answer_body, replayed=True))
 
-    async def _join(self, running: _Running, wait_ms: float) -> Answer:
-        done, _ = await asyncio.wait((running.outcome,), timeout=wait_ms / 1000)
-        if not done:
-            raise Problem(
-                "idempotency_in_flight",
-                "the first request with this key is still running; ask again",
-                retry_after_s=1,
-            )
-        return replace(running.outcome.result(), replayed=True)
+    async def _join(self, running: Running, wait_ms: float) -> Answer:
+        if not self._is_unknown(running):
+            done, _ = await asyncio.wait((running.outcome,), timeout=wait_ms / 1000)
+            if done:
+                return replace(running.outcome.result(), replayed=True)
+            if not self._is_unknown(running):
+                raise _in_flight("the first request with this key is still running; ask again")
+        await self.settled()
+        return Answer(200, standing(self, running), replayed=True)
+
+    def _is_unknown(self, running: Running) -> bool:
+        order = self.book.orders.get(running.order_id or "")
+        return order is not None and order.status is OrderStatus.UNKNOWN
+
+    async def _answer_retry(self, entry: Undelivered, command: Command) -> Answer:
+        """Answer a retry without a key as the command whose answer was lost."""
+        assert command.delivery is not None
+        try:
+            running = self._running.get(entry.command_id)
+            if running is not None:
+                answer = await self.outcome_or_standing(running, command.wait_ms)
+            else:
+                answer = self._kept_answer(entry.command_id)
+        except BaseException:
+            self.guard.release(entry)
+            raise
+        self.guard.retry(entry, command.delivery)
+        return replace(answer, replayed=True, inferred=True)
+
+    def _kept_answer(self, command_id: str) -> Answer:
+        stored = self.journal.command_by_id(self.account.id, command_id)
+        assert stored is not None
+        assert stored.answer_status is not None
+        assert stored.answer_body is not None
+        return Answer(stored.answer_status, stored.answer_body)
+
+    # --- commit and publish ------------------------------------------------------------------
 
     def record_order(self, change: Change, order: Order) -> None:
         """Add an amended order to a change that is being built."""
         self._recorder.order(change, order, "order.modified")
 
-    # --- commit and publish ------------------------------------------------------------------
+    def note_order(self, order: Order, event_type: str | None = None) -> asyncio.Future[None]:
+        """Record a new version of an order on its own; durable when the future ends."""
+        change = self._recorder.begin(self.connector.time_ms())
+        self._recorder.order(change, replace(order, updated_ms=change.time_ms), event_type)
+        return self.commit(change)
 
-    async def _commit(self, change: Change) -> None:
-        await self.journal.append(change, self._publish)
+    def note_event(self, event_type: str, payload: bytes) -> asyncio.Future[None]:
+        """Record an event that changes no order, deal or position."""
+        change = self._recorder.begin(self.connector.time_ms())
+        self._recorder.event(change, event_type, payload)
+        return self.commit(change)
+
+    def note_command(self, stored: StoredCommand) -> asyncio.Future[None]:
+        """Record a command's row on its own."""
+        change = self._recorder.begin(self.connector.time_ms())
+        change.command = stored
+        return self.commit(change)
+
+    def commit(self, change: Change) -> asyncio.Future[None]:
+        """Queue a change; what it holds is published once it is durable."""
+        return self.journal.append(change, self._publish)
 
     def _publish(self, change: Change) -> None:
         self.book.drop_done(change)
@@ -333,15 +439,29 @@ class Lane:
         change = self._recorder.begin(time_ms)
         self._recorder.facts(change, facts)
         if change.events:
-            await self._commit(change)
+            await self.commit(change)
+        self._look_up_what_facts_settle(change)
+
+    def _look_up_what_facts_settle(self, change: Change) -> None:
+        """A reply may be lost: facts that tell of its order say that there is an outcome."""
+        if not self._by_order:
+            return
+        for order in change.orders.values():
+            running = self._by_order.get(order.id)
+            if running is not None and order.status not in _OUTCOME_OPEN:
+                self.terminal.look_up_soon(running)
 
     async def on_report(self, command_id: str, report: Report) -> None:
         """Book the outcome of a command whose hand-over did not answer at once."""
         running = self._running.get(command_id)
         if running is None:
             await self.on_facts(report.facts, report.time_ms)
-            return
-        await self._conclude(running, self._recorder.begin(report.time_ms), report)
+        else:
+            await self.conclude(running, report)
+
+    async def on_terminal(self, connected: bool, detail: str) -> None:
+        """The terminal has come or gone; opens wait until the account is reconciled."""
+        await self.terminal.changed(connected, detail)
 
     # --- start and failure -------------------------------------------------------------------
 
@@ -366,13 +486,55 @@ class Lane:
         finally:
             self._recovering = False
 
-    async def settle_lost_intents(self) -> None:
-        """Reject intents whose outcome an in-process broker never committed: it did not happen."""
-        if not self.connector.capabilities.in_process:
-            return
-        lost_commands = self.journal.open_commands(self.account.id)
-        placing = {c.subject_id: c for c in lost_commands if c.kind == "order.place"}
-        for order in [o for o in self.book.orders.values() if o.status is OrderStatus.PENDING]:
+    async def resume(self) -> None:
+        """Take up the commands of before a restart, and the answers that may not have arrived.
+
+        An in-process broker never committed the outcome of an open one: it did not happen, and is
+        rejected. A terminal outside may have executed it: it is asked once it is there.
+        """
+        open_commands = self.journal.open_commands(self.account.id)
+        if self.connector.capabilities.in_process:
+            await self._reject_lost(open_commands)
+        else:
+            self._take_up(open_commands)
+        self._restore_guard()
+
+    def _restore_guard(self) -> None:
+        """Count the answers of before a restart as lost, for as long as their senders may retry."""
+        wall_ms, now = self.clock.wall_ms(), self.clock.monotonic_ms()
+        since_ms = wall_ms - limits.UNDELIVERED_MS - limits.ORDER_WAIT_MS
+        for stored in self.journal.undelivered(self.account.id, since_ms):
+            lost_ago_ms = max(0, wall_ms - stored.created_ms - limits.ORDER_WAIT_MS)
+            self.guard.restore(
+                stored.command_id,
+                (stored.api_key_id, stored.fingerprint),
+                lost_ms=now - lost_ago_ms,
+                is_settled=stored.answer_status is not None,
+            )
+
+    def _take_up(self, commands: list[StoredCommand]) -> None:
+        for stored in commands:
+            if stored.request is None:  # the plan of a command of several legs
+                continue
+            running = Running(
+                id=stored.command_id,
+                kind=stored.kind,
+                subject_id=stored.subject_id,
+                fingerprint=stored.fingerprint,
+                key=stored.key,
+                api_key_id=stored.api_key_id,
+                created_ms=stored.created_ms,
+                order_id=stored.order_id,
+                request=stored.request,
+                guarded=stored.key is None and not stored.delivered,
+                outcome=asyncio.get_running_loop().create_future(),
+                handed_ms=self.clock.monotonic_ms(),
+            )
+            self._enter(running)
+
+    async def _reject_lost(self, commands: list[StoredCommand]) -> None:
+        making = {stored.order_id: stored for stored in commands if stored.order_id is not None}
+        for order in [o for o in self.book.orders.values() if o.status in _OUTCOME_OPEN]:
             change = self._recorder.begin(self.connector.time_ms())
             lost = replace(
                 order,
@@ -381,22 +543,33 @@ class Lane:
                 updated_ms=change.time_ms,
             )
             self._recorder.order(change, lost)
-            stored = placing.get(order.id)
+            stored = making.pop(order.id, None)
             if stored is not None:
-                lost_commands.remove(stored)
-                change.command = self._lost_answer(stored, lost)
-            await self._commit(change)
-        for stored in lost_commands:
-            change = self._recorder.begin(self.connector.time_ms())
-            change.command = self._lost_answer(stored, None)
-            await self._commit(change)
+                commands.remove(stored)
+                change.command = _lost_answer(stored, lost)
+            await self.commit(change)
+        for stored in commands:
+            if stored.plan is None:
+                await self.note_command(_lost_answer(stored, None))
 
-    def _lost_answer(self, stored: StoredCommand, order: Order | None) -> StoredCommand:
-        problem = Problem(
-            "rejected", "the server restarted before the broker executed this; nothing was traded"
-        )
-        body = encode(problem_view(problem, stored.command_id, order=order))
-        return replace(stored, answer_status=problem.kind.status, answer_body=body)
+
+def _lost_answer(stored: StoredCommand, order: Order | None) -> StoredCommand:
+    """The final answer of a command that did not happen; it protects no retry without a key."""
+    problem = Problem(
+        "rejected", "the server restarted before the broker executed this; nothing was traded"
+    )
+    body = encode(problem_view(problem, stored.command_id, order=order))
+    return replace(
+        stored, answer_status=problem.kind.status, answer_body=body, delivered=stored.key is None
+    )
+
+
+async def _ready(answer: Answer) -> Answer:
+    return answer
+
+
+def _in_flight(detail: str) -> Problem:
+    return Problem("idempotency_in_flight", detail, retry_after_s=1)
 
 
 def _check_same(command: Command, fingerprint: bytes) -> None:
@@ -406,10 +579,3 @@ def _check_same(command: Command, fingerprint: bytes) -> None:
             f"key {command.key!r} was used for another request; "
             "send the same body again, or a new key",
         )
-
-
-def wait_of(timeout_ms: float | None) -> float:
-    """How long a command's sender waits: the server's bound, or less when it says so."""
-    if timeout_ms is None:
-        return limits.ORDER_WAIT_MS
-    return max(0.0, min(timeout_ms, limits.ORDER_WAIT_MS))

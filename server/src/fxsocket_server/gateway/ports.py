@@ -22,11 +22,11 @@ from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import (
     CheckResult,
-    DealFact,
     Fact,
-    OrderFact,
+    Lookup,
     Quote,
     Report,
+    TerminalHistory,
     TerminalSnapshot,
     TradeRequest,
 )
@@ -64,6 +64,14 @@ class FactSink(Protocol):
     async def on_report(self, command_id: str, report: Report) -> None:
         """The outcome of a command whose hand-over did not answer at once."""
         ...
+
+    async def on_terminal(self, connected: bool, detail: str) -> None:
+        """The terminal has come or gone; returns once a terminal that came is reconciled."""
+        ...
+
+
+class Unreachable(Exception):
+    """The terminal did not answer a question: it is away, or too slow."""
 
 
 class Connector(Protocol):
@@ -115,7 +123,11 @@ class Connector(Protocol):
         ...
 
     def hand_over(self, request: TradeRequest) -> Report | None:
-        """Give a trade request to the terminal; None when its report follows through the sink."""
+        """Give a trade request to the terminal, once.
+
+        None when its report follows through the sink, or is lost: then the tag is looked up. A
+        terminal that is away is a report with retcode CONNECTION: nothing was sent.
+        """
         ...
 
     async def check(self, request: TradeRequest) -> CheckResult:
@@ -134,16 +146,19 @@ class Connector(Protocol):
         """Profit between two prices in minor units; None without a rate (OrderCalcProfit)."""
         ...
 
-    def lookup(self, tag: str) -> tuple[OrderFact, ...]:
-        """Orders at the terminal whose comment starts with a command's tag."""
+    async def lookup(self, tag: str, since_ms: int) -> Lookup:
+        """What became of the command with a tag, made at `since_ms` or later; Unreachable.
+
+        NONE promises that the command will not be carried out later either.
+        """
         ...
 
-    def snapshot(self) -> TerminalSnapshot:
-        """All that the terminal holds now."""
+    async def snapshot(self) -> TerminalSnapshot:
+        """All that the terminal holds now; Unreachable."""
         ...
 
-    def deals(self, from_ms: int) -> tuple[DealFact, ...]:
-        """Deals of the terminal's own history since a moment, where `capabilities.history`."""
+    async def history(self, from_ms: int) -> TerminalHistory:
+        """Orders done and deals made since a moment, as far as it keeps them; Unreachable."""
         ...
 
     def checkpoint(self) -> bytes | None:
@@ -203,6 +218,21 @@ class Journal(Protocol):
         """The command that used an idempotency key."""
         ...
 
+    def command_by_id(self, account_id: str, command_id: str) -> StoredCommand | None:
+        """A command by its own id."""
+        ...
+
+    def undelivered(self, account_id: str, since_ms: int) -> list[StoredCommand]:
+        """Commands without a key whose answers are not known to have arrived, oldest first.
+
+        Those made since a moment, and those that have no outcome yet.
+        """
+        ...
+
+    def mark_delivered(self, command_id: str) -> None:
+        """Note, with the next commit, that the answer to a command without a key has arrived."""
+        ...
+
     def open_commands(self, account_id: str) -> list[StoredCommand]:
         """Commands whose answer is not final."""
         ...
@@ -213,6 +243,10 @@ class Journal(Protocol):
 
     def order_by_client_id(self, account_id: str, client_order_id: str) -> Order | None:
         """One order by the client's own id."""
+        ...
+
+    def order_by_tag(self, account_id: str, tag: str) -> Order | None:
+        """The order of a command that was handed to a terminal outside, by its tag."""
         ...
 
     def orders(self, query: OrderQuery) -> list[tuple[int, Order]]:
@@ -241,6 +275,10 @@ class Journal(Protocol):
 
     def is_booked(self, account_id: str, table: Table, ticket: int) -> bool:
         """Whether a record of the broker's number is durable already."""
+        ...
+
+    def deals_of_order(self, account_id: str, order_id: str) -> list[Deal]:
+        """The deals that an order made, oldest first."""
         ...
 
     def closing_deals(self, account_id: str, position_id: str) -> list[Deal]:

@@ -12,7 +12,7 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event, HistoryQuery, Mark, OrderQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.ports import STOPPING, Bus
-from fxsocket_server.gateway.positions.read import open_position_view
+from fxsocket_server.gateway.reads import open_position_view
 from fxsocket_server.gateway.requests import utc_ms
 from fxsocket_server.gateway.views import (
     DealView,

@@ -48,23 +48,37 @@ _BALANCE_EVENTS = {
 }
 
 
+_TAG_CHARS = 12
+
+
+def tag_of(comment: str) -> str:
+    """The tag of ours that a broker comment begins with, or nothing."""
+    is_tagged = comment.startswith("~") and comment[_TAG_CHARS - 1 : _TAG_CHARS] == " "
+    return comment[:_TAG_CHARS] if is_tagged else ""
+
+
 def untagged(comment: str) -> str:
     """A broker comment without the tag of ours that it may begin with."""
-    if comment.startswith("~") and len(comment) >= 12 and comment[11] == " ":
-        return comment[12:]
-    return comment
+    return comment[len(tag_of(comment)) :]
 
 
 class Recorder:
     """Folds intents and facts into the book and into a change, in one pass."""
 
     def __init__(
-        self, account: Account, book: Book, ids: IdFactory, is_booked: Callable[[Table, int], bool]
+        self,
+        account: Account,
+        book: Book,
+        ids: IdFactory,
+        is_booked: Callable[[Table, int], bool],
+        done_order_by_tag: Callable[[str], Order | None] | None = None,
     ) -> None:
+        """`done_order_by_tag` finds orders of before, where a terminal outside may correct them."""
         self.account = account
         self.book = book
         self._ids = ids
         self._is_booked = is_booked
+        self._done_order_by_tag = done_order_by_tag
         self._reserved: dict[int, str] = {}
 
     def begin(self, time_ms: int) -> Change:
@@ -83,6 +97,7 @@ class Recorder:
     def event(self, change: Change, type_: str, payload: bytes) -> None:
         """Number an event and add it to the change."""
         self.book.head_seq += 1
+        self.book.last_event_ms = change.time_ms
         change.events.append(
             Event(self.account.id, self.book.head_seq, type_, change.time_ms, payload)
         )
@@ -109,10 +124,7 @@ class Recorder:
     # --- orders ------------------------------------------------------------------------------
 
     def _order_fact(self, change: Change, fact: OrderFact, order_id: str | None) -> None:
-        known = self.book.order_by_ticket(fact.ticket)
-        if known is None and order_id is not None:
-            intent = self.book.orders[order_id]
-            known = intent if intent.ticket is None else None
+        known = self._known_order(fact, order_id)
         if self._is_past(known, fact):
             return
         position_id = self._position_id(fact.position_ticket)
@@ -121,17 +133,34 @@ class Recorder:
         else:
             order = self._next_version(known, fact, position_id)
         if order != known:
-            modified = known is not None and (known.status, known.filled_volume) == (
-                order.status,
-                order.filled_volume,
-            )
-            self.order(change, order, "order.modified" if modified else None)
+            self.order(change, order, _told_as(known, order))
+
+    def _known_order(self, fact: OrderFact, order_id: str | None) -> Order | None:
+        """Our order behind a fact: by its number, as the one that the fact answers, or by tag."""
+        known = self.book.order_by_ticket(fact.ticket)
+        if known is not None:
+            return known
+        intent = self.book.orders.get(order_id or "")
+        if intent is not None and intent.ticket is None:
+            return intent
+        tag = tag_of(fact.comment)
+        if not tag:
+            return None
+        live = self.book.order_by_tag(tag)
+        if live is not None or self._done_order_by_tag is None:
+            return live
+        done = self._done_order_by_tag(tag)
+        return done if done is not None and done.ticket is None else None
 
     def _is_past(self, known: Order | None, fact: OrderFact) -> bool:
         """Whether a fact is of an order that was done when it was told before."""
         if known is None:
             return self._is_booked("orders", fact.ticket)
-        return known.status in DONE_STATUSES and fact.status not in DONE_STATUSES
+        return (
+            known.ticket is not None
+            and known.status in DONE_STATUSES
+            and fact.status not in DONE_STATUSES
+        )
 
     def _next_version(self, known: Order, fact: OrderFact, position_id: str | None) -> Order:
         order = replace(
@@ -149,6 +178,7 @@ class Recorder:
             expires_ms=fact.expires_ms,
             position_id=position_id or known.position_id,
             retcode=fact.retcode,
+            reason=None if known.ticket is None else known.reason,
         )
         # A fact that tells nothing new must not make a new version, nor an event.
         return known if order == known else replace(order, updated_ms=fact.time_ms)
@@ -304,6 +334,16 @@ class Recorder:
             fact.balance / POWERS[money], fact.credit / POWERS[money], self.account.currency
         )
         self.event(change, "balance.changed", b'"balance":' + encode(view))
+
+
+def _told_as(known: Order | None, order: Order) -> str | None:
+    """The event of an order's new version, where its status alone does not say it."""
+    if known is None:
+        return None
+    if known.status in DONE_STATUSES and known.ticket is None:
+        return "order.corrected"  # it was given up, and happened after all
+    same = (known.status, known.filled_volume) == (order.status, order.filled_volume)
+    return "order.modified" if same else None
 
 
 def _booked(position: Position, deal: DealFact) -> Position:

@@ -40,6 +40,7 @@ _FIELD_OF_CODE = {
 _WORDS = {
     "deadline_passed": "the command could not be handed to the broker in time and was not sent; "
     "send a new one",
+    "not_executed": "the terminal never began this command and will not; send a new one",
 }
 
 

@@ -4,6 +4,8 @@ A fact is the full state of one thing at the broker, keyed by the broker's own n
 that applying it twice changes nothing. Units as in `model.records`.
 """
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from fxsocket_server.model.account import AccountFigures
@@ -21,10 +23,14 @@ from fxsocket_server.model.enums import (
 
 
 class TradeRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """One request to the broker (MqlTradeRequest); `comment` carries the command's tag."""
+    """One request to the broker (MqlTradeRequest).
+
+    `tag` finds its command again at the terminal; a `comment` begins with it.
+    """
 
     action: Action
     command_id: str
+    tag: str = ""
     deadline_ms: float
     symbol: str = ""
     type: OrderType = OrderType.BUY
@@ -147,6 +153,28 @@ class CheckResult(Struct, frozen=True, kw_only=True, gc=False):
     comment: str
     figures: AccountFigures
     margin_needed: int = 0
+
+
+class LookupState(StrEnum):
+    """What a terminal knows of a tag."""
+
+    DONE = "DONE"  # carried out or refused: the report says which
+    STARTED = "STARTED"  # begun; what came of it is not known there either
+    NONE = "NONE"  # not begun, and from now on it never will be
+
+
+class Lookup(Struct, frozen=True, kw_only=True, gc=False):
+    """A terminal's answer to the question what became of a command."""
+
+    state: LookupState
+    report: Report | None = None
+
+
+class TerminalHistory(Struct, frozen=True, kw_only=True):
+    """Orders that are done and deals, oldest first."""
+
+    orders: tuple[OrderFact, ...] = ()
+    deals: tuple[DealFact, ...] = ()
 
 
 class TerminalSnapshot(Struct, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ from structlog.typing import FilteringBoundLogger
 from fxsocket_server.channels.frames import FrameId
 from fxsocket_server.core.codec import convert
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.commands import Answer
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.gateway import Gateway, Sender
-from fxsocket_server.gateway.lane import Answer
 from fxsocket_server.gateway.requests import OrderRequest
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
@@ -48,10 +49,12 @@ class Commands:
             request_id=self._gateway.ids.make("req_"),
             key=asked.idempotency_key,
             timeout_ms=asked.timeout_ms,
+            api_key_id=connection.identity.key_id,
+            delivery=Delivery(),
         )
         connection.pending_commands += 1
         command = self._gateway.place(lane, request, sender)
-        self._spawn(self._run(connection, asked.id, sender.request_id, command))
+        self._spawn(self._run(connection, asked.id, sender, command))
 
     def _admit(self, connection: Connection) -> None:
         connection.identity.require(Scope.TRADE)
@@ -80,9 +83,12 @@ class Commands:
         self,
         connection: Connection,
         frame_id: FrameId,
-        request_id: str,
+        sender: Sender,
         command: Coroutine[Any, Any, Answer],
     ) -> None:
+        request_id, delivery = sender.request_id, sender.delivery
+        assert delivery is not None
+        connection.unanswered.add(delivery)
         try:
             frame = answer_frame(await command, frame_id)
         except Problem as problem:
@@ -93,7 +99,7 @@ class Commands:
             frame = problem_frame(_unexpected(request_id), frame_id, request_id)
         finally:
             connection.pending_commands -= 1
-        connection.send(frame)
+        connection.answer(frame, delivery)
 
     async def finish(self, timeout_ms: float) -> None:
         """Wait for the commands under way; none is cancelled, for it may be half done."""

@@ -7,6 +7,7 @@ from fxsocket_server.channels.conflation import LateTicks
 from fxsocket_server.channels.feeds import FeedReaders
 from fxsocket_server.channels.frames import TickFrame
 from fxsocket_server.core.clock import Clock
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.security.principal import Principal
 from fxsocket_server.stream.gate import Gate
 from fxsocket_server.stream.log_reader import LogReader
@@ -67,6 +68,7 @@ class Connection:
         self.principal: Principal | None = None
         self.timer: Timer | None = None
         self.pending_commands = 0
+        self.unanswered: set[Delivery] = set()  # of commands whose answers have not left yet
         self._readers = readers
         self._gate = gate
         self._clock = clock
@@ -82,6 +84,16 @@ class Connection:
     def send(self, frame: bytes) -> None:
         """Send a reply."""
         self.wire.send(frame)
+
+    def answer(self, frame: bytes, delivery: Delivery) -> None:
+        """Send a trade command's answer, and say whether it has left for the client."""
+        self.send(frame)
+        if self.wire.is_closing:
+            self.unanswered.discard(delivery)
+            delivery.connection_lost(reset=False)
+        elif not self.wire.unsent_bytes():
+            self.unanswered.discard(delivery)
+            delivery.answer_written()
 
     # --- ticks -------------------------------------------------------------------------------
 
@@ -145,5 +157,7 @@ class Connection:
         self._owner.ended(self)
 
     def gone(self) -> None:
-        """The socket is closed."""
+        """The socket is closed; answers that did not leave are lost."""
+        for delivery in self.unanswered:
+            delivery.connection_lost(reset=False)
         self._owner.gone(self)

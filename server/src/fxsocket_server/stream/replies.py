@@ -8,7 +8,7 @@ from fxsocket_server.channels import frames
 from fxsocket_server.channels.frames import FrameId
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.lane import Answer
+from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.views import problem_view
 
 

@@ -21,8 +21,8 @@ from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.orders.cancel import CancelOrder
 from fxsocket_server.gateway.orders.check import check_order
 from fxsocket_server.gateway.orders.modify import ModifyOrder
-from fxsocket_server.gateway.orders.read import order_by_client_id, order_by_id
 from fxsocket_server.gateway.queries import cursor_number, list_orders, page_limit, time_parameter
+from fxsocket_server.gateway.reads import order_by_client_id, order_by_id
 from fxsocket_server.gateway.requests import OrderPatch, OrderRequest
 from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.enums import OrderStatus

@@ -17,7 +17,7 @@ from fxsocket_server.api.request import (
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.positions.modify import ModifyPosition
-from fxsocket_server.gateway.positions.read import (
+from fxsocket_server.gateway.reads import (
     list_positions,
     open_position_view,
     position_by_id,

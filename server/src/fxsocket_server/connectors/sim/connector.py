@@ -25,15 +25,18 @@ from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.enums import OrderStatus, OrderType, Reason, Side
 from fxsocket_server.model.facts import (
     CheckResult,
-    DealFact,
+    Lookup,
+    LookupState,
     OrderFact,
     PositionFact,
     Quote,
     Report,
+    TerminalHistory,
     TerminalSnapshot,
     TradeRequest,
 )
 from fxsocket_server.model.records import Order, Position
+from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.symbol import SymbolSpec
 
 
@@ -69,6 +72,8 @@ class SimConnector:
         self._rolled_ms = 0  # the midnight after the last one whose swaps are durable
         self.faults = Faults()
         self._held: list[TradeRequest] = []
+        self._owed: set[str] = set()  # tags of commands whose execution is still to come
+        self._lost: dict[str, Report] = {}  # replies that a fault lost, by tag
         self._late: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()  # one tick at a time, whoever makes it
 
@@ -207,17 +212,26 @@ class SimConnector:
         """Profit between two prices."""
         return self.broker.order_profit(symbol, side, volume, open_price, close_price)
 
-    def lookup(self, tag: str) -> tuple[OrderFact, ...]:
-        """Orders whose comment starts with a tag."""
-        return self.broker.lookup(tag)
+    async def lookup(self, tag: str, since_ms: int) -> Lookup:
+        """What became of a command: from the lost replies, else from the broker's orders."""
+        if tag in self._owed:
+            return Lookup(state=LookupState.STARTED)
+        report = self._lost.get(tag)
+        orders = self.broker.lookup(tag) if report is None else ()
+        if report is None and not orders:
+            return Lookup(state=LookupState.NONE)
+        if report is None:
+            retcode = orders[-1].retcode or Retcode.DONE
+            report = Report(retcode=retcode, facts=orders, time_ms=orders[-1].time_ms)
+        return Lookup(state=LookupState.DONE, report=report)
 
-    def snapshot(self) -> TerminalSnapshot:
+    async def snapshot(self) -> TerminalSnapshot:
         """All that the broker holds."""
         return self.broker.terminal_snapshot()
 
-    def deals(self, from_ms: int) -> tuple[DealFact, ...]:
+    async def history(self, from_ms: int) -> TerminalHistory:
         """None: the simulated broker keeps no history of its own, the journal does."""
-        return ()
+        return TerminalHistory()
 
     def checkpoint(self) -> bytes | None:
         """Last prices and the feed's state."""
@@ -239,6 +253,7 @@ class SimConnector:
         """Execute at once, unless a fault says otherwise; then the report follows."""
         verdict = self.faults.on_command()
         if verdict.held:
+            self._owed.add(request.tag)
             self._held.append(request)
             return None
         if verdict.delay_ms:
@@ -255,6 +270,7 @@ class SimConnector:
         return self.broker.request(request, time_ms, verdict.depth)
 
     def _report_later(self, request: TradeRequest, verdict: Verdict) -> None:
+        self._owed.add(request.tag)
         task = asyncio.create_task(self._report(request, verdict), name="late report")
         self._late.add(task)
         task.add_done_callback(self._late.discard)
@@ -264,6 +280,7 @@ class SimConnector:
         await asyncio.sleep(verdict.delay_ms / 1000)
         assert self._sink is not None
         async with self._turn:
+            self._owed.discard(request.tag)
             with suppress(JournalUnavailable):  # the lane has rebuilt the broker
                 await self._sink.on_report(request.command_id, self._execute(request, verdict))
 

@@ -2,17 +2,15 @@
 
 from msgspec.structs import replace
 
-from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane, Telling
-from fxsocket_server.gateway.orders.read import order_by_id
+from fxsocket_server.gateway.commands import Answer, Command, Intent, Telling
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.positions.close import ClosePosition
-from fxsocket_server.gateway.positions.read import position_by_id
+from fxsocket_server.gateway.reads import order_by_id, position_by_id
+from fxsocket_server.gateway.removal import removal
 from fxsocket_server.gateway.views import order_view
-from fxsocket_server.model.enums import Action, OrderStatus
-from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.enums import OrderStatus
 from fxsocket_server.model.records import Order
 
 
@@ -41,29 +39,14 @@ class CancelOrder:
             )
         if order.status is OrderStatus.CANCELED:
             return lambda: Answer(200, encode(order_view(order)))
-        if order.status is OrderStatus.PENDING:
+        if order.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN):
             return self._cancel_later(lane, order)
-        if order.status is not OrderStatus.PLACED:
+        if order.status not in (OrderStatus.PLACED, OrderStatus.PARTIALLY_FILLED):
             raise Problem("order_closed", f"order {order.id} is {order.status}; nothing to cancel")
-        return self._remove(lane, command, order)
-
-    def _remove(self, lane: Lane, command: Command, order: Order) -> Intent:
-        request = TradeRequest(
-            action=Action.REMOVE,
-            command_id=command.id,
-            deadline_ms=lane.clock.monotonic_ms() + limits.COMMAND_DEADLINE_MS,
-            symbol=order.symbol,
-            order_ticket=order.ticket,
-        )
-        order_id = order.id
-
-        def answer(change: Change, _report: Report) -> bytes:
-            return encode(order_view(change.orders.get(order_id, order)))
-
-        return Intent(request=request, order=None, answer=answer)
+        return Intent(request=removal(lane, command, order), order=None)
 
     def _cancel_later(self, lane: Lane, order: Order) -> Telling:
-        """The broker has not answered yet: mark the wish; its outcome decides."""
+        """The broker has not answered yet: note the wish; it is acted on if the order rests."""
         marked = replace(order, cancel_requested=True)
-        lane.book.put_order(marked)
+        _noted = lane.note_order(marked, "order.cancel_requested")  # the teller waits for it
         return lambda: Answer(200, encode(order_view(marked)))

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from fxsocket_server.gateway.lane import Command, Lane
+from fxsocket_server.gateway.commands import Command
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.orders.place import PlaceOrder
 from fxsocket_server.gateway.refusals import code_of, retcode_name
 from fxsocket_server.gateway.requests import OrderRequest

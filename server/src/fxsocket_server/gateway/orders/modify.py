@@ -1,28 +1,17 @@
 """Change a resting order, or the stops of the position that a filled order opened."""
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from fxsocket_server.core import limits
-from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Command, Intent, Lane
-from fxsocket_server.gateway.orders.read import order_by_id
+from fxsocket_server.gateway.commands import Command, Intent
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.positions.modify import new_level, stops_request
-from fxsocket_server.gateway.positions.read import position_by_id
+from fxsocket_server.gateway.reads import order_by_id, position_by_id
 from fxsocket_server.gateway.requests import OrderPatch, check_price, check_time
-from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.enums import Action, OrderStatus, PositionStatus, TimeInForce
-from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Order
-from fxsocket_server.model.retcode import Retcode
-
-
-def _updated_body(order: Order, report: Report) -> bytes:
-    """The order with `updated`, which is false when there was nothing to change."""
-    updated = b"false" if report.retcode == Retcode.NO_CHANGES else b"true"
-    return encode(order_view(order))[:-1] + b',"updated":' + updated + b"}"
 
 
 class ModifyOrder:
@@ -53,6 +42,7 @@ class ModifyOrder:
         request = TradeRequest(
             action=Action.MODIFY,
             command_id=command.id,
+            tag=lane.ids.tag(),
             deadline_ms=lane.clock.monotonic_ms() + limits.COMMAND_DEADLINE_MS,
             symbol=order.symbol,
             type=order.type,
@@ -66,12 +56,7 @@ class ModifyOrder:
             expires_ms=self._expiry(order),
             order_ticket=order.ticket,
         )
-        order_id = order.id
-
-        def answer(change: Change, report: Report) -> bytes:
-            return _updated_body(change.orders.get(order_id, order), report)
-
-        return Intent(request=request, order=None, answer=answer)
+        return Intent(request=request, order=None)
 
     def _new_price(self, name: str, asked: object, old: int | None, digits: int) -> int | None:
         if not isinstance(asked, (int, float)):
@@ -109,13 +94,4 @@ class ModifyOrder:
         if position.status is PositionStatus.CLOSED:
             raise Problem("position_closed", f"position {position.id} is closed")
         request = stops_request(lane, command, position, patch.sl, patch.tp)
-
-        def answer(change: Change, report: Report) -> bytes:
-            changed = replace(
-                order, sl=request.sl, tp=request.tp, updated_ms=lane.connector.time_ms()
-            )
-            if report.retcode != Retcode.NO_CHANGES:
-                lane.record_order(change, changed)
-            return _updated_body(changed, report)
-
-        return Intent(request=request, order=None, answer=answer)
+        return Intent(request=request, order=None)

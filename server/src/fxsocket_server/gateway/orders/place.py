@@ -2,8 +2,8 @@
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Command, Intent, Lane
+from fxsocket_server.gateway.commands import Command, Intent
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.requests import (
     OrderRequest,
     check_extras,
@@ -15,7 +15,7 @@ from fxsocket_server.gateway.requests import (
     tagged,
 )
 from fxsocket_server.model.enums import Action, ExecutionMode, OrderStatus, OrderType
-from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Order
 from fxsocket_server.model.symbol import SymbolSpec
 
@@ -37,6 +37,7 @@ class PlaceOrder:
         request = TradeRequest(
             action=action,
             command_id=command.id,
+            tag=order.tag,
             deadline_ms=lane.clock.monotonic_ms() + deadline,
             symbol=order.symbol,
             type=order.type,
@@ -52,12 +53,7 @@ class PlaceOrder:
             magic=order.magic,
             comment=tagged(order),
         )
-        order_id = order.id
-
-        def answer(change: Change, _report: Report) -> bytes:
-            return change.order_json[order_id]
-
-        return Intent(request=request, order=order, answer=answer)
+        return Intent(request=request, order=order, opens=True)
 
     def _order(self, lane: Lane, command: Command, spec: SymbolSpec) -> Order:
         request = self._request

@@ -3,20 +3,20 @@
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Answer, Command, Intent, Lane, Telling
-from fxsocket_server.gateway.positions.read import position_by_id
+from fxsocket_server.gateway.close_result import close_result
+from fxsocket_server.gateway.commands import Answer, Command, Intent, Telling
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.reads import position_by_id
 from fxsocket_server.gateway.requests import (
     check_volume,
     default_filling,
     known_symbol,
     tagged,
 )
-from fxsocket_server.gateway.views import CloseResultView, price_number
 from fxsocket_server.model.enums import Action, OrderStatus, OrderType, PositionStatus, Side
-from fxsocket_server.model.facts import Report, TradeRequest
-from fxsocket_server.model.records import Deal, Order, Position
-from fxsocket_server.model.units import LOT, POWERS, div_half_away, lots_text
+from fxsocket_server.model.facts import TradeRequest
+from fxsocket_server.model.records import Order, Position
+from fxsocket_server.model.units import lots_text
 
 
 class ClosePosition:
@@ -38,6 +38,7 @@ class ClosePosition:
         request = TradeRequest(
             action=Action.DEAL,
             command_id=command.id,
+            tag=order.tag,
             deadline_ms=lane.clock.monotonic_ms() + limits.MARKET_DEADLINE_MS,
             symbol=order.symbol,
             type=order.type,
@@ -48,14 +49,7 @@ class ClosePosition:
             comment=tagged(order),
             position_ticket=position.ticket,
         )
-        position_id = position.id
-
-        def answer(change: Change, _report: Report) -> bytes:
-            deals = [deal for deal in change.deals if deal.position_id == position_id]
-            after = change.positions.get(position_id, position)
-            return encode(close_result(after, deals, lane.account.money_digits, already=False))
-
-        return Intent(request=request, order=order, answer=answer)
+        return Intent(request=request, order=order)
 
     def _order(self, lane: Lane, position: Position) -> Order:
         spec = known_symbol(lane.connector.specs(), position.symbol)
@@ -102,28 +96,3 @@ def _already_closed(lane: Lane, position: Position) -> Answer:
     deals = lane.journal.closing_deals(lane.account.id, position.id)
     view = close_result(position, deals, lane.account.money_digits, already=True)
     return Answer(200, encode(view))
-
-
-def close_result(
-    position: Position, deals: list[Deal], money_digits: int, *, already: bool
-) -> CloseResultView:
-    """What closing deals did to a position; the price is weighted by volume."""
-    money = POWERS[money_digits]
-    volume = sum(deal.volume for deal in deals)
-    price = None
-    if volume:
-        weighted = sum((deal.price or 0) * deal.volume for deal in deals)
-        price = price_number(div_half_away(weighted, volume), position.digits)
-    return CloseResultView(
-        position.id,
-        position.order_id,
-        position.status,
-        volume / LOT,
-        position.volume / LOT,
-        price,
-        sum(deal.profit for deal in deals) / money,
-        sum(deal.swap for deal in deals) / money,
-        sum(deal.commission for deal in deals) / money,
-        already,
-        deals[-1].order_id if deals else None,
-    )

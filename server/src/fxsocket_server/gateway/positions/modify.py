@@ -3,14 +3,13 @@
 from msgspec import UNSET, UnsetType
 
 from fxsocket_server.core import limits
-from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import Change
-from fxsocket_server.gateway.lane import Command, Intent, Lane
-from fxsocket_server.gateway.positions.read import open_position_view, position_by_id
+from fxsocket_server.gateway.commands import Command, Intent
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.reads import position_by_id
 from fxsocket_server.gateway.requests import PositionPatch, check_price
 from fxsocket_server.model.enums import Action, PositionStatus
-from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Position
 
 _Level = float | None | UnsetType
@@ -30,6 +29,7 @@ def stops_request(
     return TradeRequest(
         action=Action.SLTP,
         command_id=command.id,
+        tag=lane.ids.tag(),
         deadline_ms=lane.clock.monotonic_ms() + limits.COMMAND_DEADLINE_MS,
         symbol=position.symbol,
         sl=new_level("sl", sl, position.sl, position.digits),
@@ -52,9 +52,4 @@ class ModifyPosition:
         if self._patch.sl is UNSET and self._patch.tp is UNSET:
             raise Problem("validation_error", "send sl, tp or both", pointer="/sl")
         request = stops_request(lane, command, position, self._patch.sl, self._patch.tp)
-        position_id = position.id
-
-        def answer(_change: Change, _report: Report) -> bytes:
-            return encode(open_position_view(lane, lane.book.positions[position_id]))
-
-        return Intent(request=request, order=None, answer=answer)
+        return Intent(request=request, order=None)

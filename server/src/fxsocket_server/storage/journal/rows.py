@@ -13,17 +13,24 @@ Row = tuple[object, ...]
 
 ORDER_COLUMNS = (
     "id, account_id, user_id, client_order_id, status, symbol, magic, created_ms, ticket,"
-    " done_ms, body"
+    " tag, done_ms, body"
 )
 POSITION_COLUMNS = (
     "id, account_id, user_id, status, symbol, magic, opened_ms, ticket, closed_ms, body"
 )
-DEAL_COLUMNS = "account_id, user_id, ticket, position_id, closing, symbol, magic, time_ms, body"
+DEAL_COLUMNS = (
+    "account_id, user_id, ticket, order_id, position_id, closing, symbol, magic, time_ms, body"
+)
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_position = msgspec.msgpack.Decoder(Position).decode
 decode_deal = msgspec.msgpack.Decoder(Deal).decode
+
+
+def tag(order: Order) -> str | None:
+    """The tag by which a terminal's word on an order is recognised, until it has a number."""
+    return order.tag or None if order.ticket is None else None
 
 
 def done_ms(order: Order) -> int | None:
@@ -40,7 +47,7 @@ def order_row(o: Order) -> Row:
     """An order under ORDER_COLUMNS."""
     return (
         o.id, o.account_id, o.user_id, o.client_order_id, o.status.value, o.symbol, o.magic,
-        o.created_ms, o.ticket, done_ms(o), _encode(o),
+        o.created_ms, o.ticket, tag(o), done_ms(o), _encode(o),
     )  # fmt: skip
 
 
@@ -56,6 +63,6 @@ def deal_row(d: Deal) -> Row:
     """A deal under DEAL_COLUMNS."""
     closing = d.entry not in (None, DealEntry.IN)
     return (
-        d.account_id, d.user_id, d.ticket, d.position_id, closing, d.symbol, d.magic, d.time_ms,
-        _encode(d),
+        d.account_id, d.user_id, d.ticket, d.order_id, d.position_id, closing, d.symbol, d.magic,
+        d.time_ms, _encode(d),
     )  # fmt: skip

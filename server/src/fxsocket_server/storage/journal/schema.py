@@ -13,6 +13,7 @@ from pathlib import Path
 from fxsocket_server.storage.journal.heads import chain_log
 from fxsocket_server.storage.journal.rows import (
     closed_ms,
+    decode_deal,
     decode_order,
     decode_position,
     done_ms,
@@ -135,6 +136,18 @@ CREATE TABLE equity (
 ) WITHOUT ROWID;
 DROP INDEX deals_closing;
 CREATE INDEX deals_position ON deals (account_id, position_id);
+ALTER TABLE orders ADD COLUMN tag TEXT;
+CREATE INDEX orders_tag ON orders (account_id, tag) WHERE tag IS NOT NULL;
+ALTER TABLE deals ADD COLUMN order_id TEXT;
+UPDATE deals SET order_id = order_id_of(body);
+CREATE INDEX deals_order ON deals (account_id, order_id);
+ALTER TABLE commands ADD COLUMN api_key_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE commands ADD COLUMN order_id TEXT;
+ALTER TABLE commands ADD COLUMN request BLOB;
+ALTER TABLE commands ADD COLUMN plan BLOB;
+ALTER TABLE commands ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0;
+UPDATE commands SET delivered = 1;
+CREATE INDEX commands_undelivered ON commands (account_id) WHERE key IS NULL AND delivered = 0;
 """
 
 
@@ -185,6 +198,7 @@ def _to_version_1(connection: sqlite3.Connection, _progress: Progress) -> None:
 def _to_version_2(connection: sqlite3.Connection, progress: Progress) -> None:
     connection.create_function("done_ms_of", 1, lambda body: done_ms(decode_order(body)))
     connection.create_function("closed_ms_of", 1, lambda body: closed_ms(decode_position(body)))
+    connection.create_function("order_id_of", 1, lambda body: decode_deal(body).order_id)
     _run(connection, _VERSION_2)
     logs = connection.execute("SELECT account_id, epoch FROM accounts").fetchall()
     rows = 0

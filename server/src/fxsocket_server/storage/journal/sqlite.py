@@ -22,12 +22,14 @@ from fxsocket_server.gateway.changes import (
     Table,
 )
 from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
+from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.storage.journal.chain import genesis
 from fxsocket_server.storage.journal.rows import decode_deal, decode_order, decode_position
 from fxsocket_server.storage.journal.schema import Progress, connect, migrate, silent
 from fxsocket_server.storage.journal.writer import (
     Checkpoint,
+    Delivered,
     Equity,
     Queued,
     Statement,
@@ -35,10 +37,12 @@ from fxsocket_server.storage.journal.writer import (
     Writer,
 )
 
+_decode_request = msgspec.msgpack.Decoder(TradeRequest).decode
 _COMMAND_COLUMNS = (
     "command_id, user_id, account_id, key, kind, subject_id, fingerprint, created_ms,"
-    " answer_status, answer_body"
+    " answer_status, answer_body, api_key_id, order_id, request, plan, delivered"
 )
+_COMMAND_NAMES = tuple(name.strip() for name in _COMMAND_COLUMNS.split(","))
 _LIVE = frozenset(s.value for s in OrderStatus if s not in DONE_STATUSES)
 # Spelled out, not bound: only so does SQLite see that the partial index orders_live serves it.
 _IS_LIVE = "status IN ('PENDING', 'PLACED', 'PARTIALLY_FILLED', 'UNKNOWN')"
@@ -71,6 +75,7 @@ class SqliteJournal:
         self._writer = Writer(writing, self._from_writer)
         self._pending: dict[int, _Waiting] = {}
         self._unsent: list[Queued] = []
+        self._delivered: list[str] = []
         self._ticket = 0
         self._generation = 0
         self._failure_callbacks: list[Callable[[], None]] = []
@@ -104,7 +109,16 @@ class SqliteJournal:
             self._loop.call_soon(self._flush)
         self._unsent.append((ticket, self._generation, work))
 
+    def mark_delivered(self, command_id: str) -> None:
+        """Note, with the next commit, that the answer to a command without a key has arrived."""
+        self._delivered.append(command_id)
+        if len(self._delivered) >= limits.JOURNAL_DELIVERED_MARKS:
+            self._flush()
+
     def _flush(self) -> None:
+        if self._delivered:
+            self._unsent.append((0, self._generation, Delivered(self._delivered)))
+            self._delivered = []
         if self._unsent:
             self._writer.put(self._unsent)
             self._unsent = []
@@ -175,9 +189,11 @@ class SqliteJournal:
         epoch, balance, credit, checkpoint = self._account(account_id) or self._begin_log(
             account_id, user_id, epoch
         )
+        head_seq = self._head_seq(account_id)
         return AccountState(
             epoch=epoch,
-            head_seq=self._head_seq(account_id),
+            head_seq=head_seq,
+            last_event_ms=self._event_ms(account_id, head_seq),
             balance=balance,
             credit=credit,
             last_order_ticket=self._last_ticket("orders", account_id),
@@ -212,6 +228,11 @@ class SqliteJournal:
         sql = "SELECT seq FROM heads WHERE account_id = ?"
         return int(self._read.execute(sql, (account_id,)).fetchone()[0])
 
+    def _event_ms(self, account_id: str, seq: int) -> int:
+        sql = "SELECT time_ms FROM events WHERE account_id = ? AND seq = ?"
+        row = self._read.execute(sql, (account_id, seq)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def _last_ticket(self, table: Table, account_id: str) -> int:
         sql = "SELECT COALESCE(MAX(ticket), 0) FROM " + table + " WHERE account_id = ?"
         return int(self._read.execute(sql, (account_id,)).fetchone()[0])
@@ -231,6 +252,25 @@ class SqliteJournal:
         sql = "SELECT " + _COMMAND_COLUMNS + " FROM commands WHERE account_id = ? AND key = ?"
         row = self._read.execute(sql, (account_id, key)).fetchone()
         return None if row is None else _command_of(row)
+
+    def command_by_id(self, account_id: str, command_id: str) -> StoredCommand | None:
+        """A command by its own id."""
+        sql = "SELECT " + _COMMAND_COLUMNS + " FROM commands WHERE command_id = ?"
+        row = self._read.execute(sql, (command_id,)).fetchone()
+        stored = None if row is None else _command_of(row)
+        return stored if stored is not None and stored.account_id == account_id else None
+
+    def undelivered(self, account_id: str, since_ms: int) -> list[StoredCommand]:
+        """Commands without a key whose answers are not known to have arrived, oldest first.
+
+        Those made since a moment, and those that have no outcome yet.
+        """
+        sql = (
+            "SELECT " + _COMMAND_COLUMNS + " FROM commands"
+            " WHERE account_id = ? AND key IS NULL AND delivered = 0"
+            " AND (created_ms >= ? OR answer_status IS NULL) ORDER BY command_id"
+        )
+        return [_command_of(row) for row in self._read.execute(sql, (account_id, since_ms))]
 
     def open_commands(self, account_id: str) -> list[StoredCommand]:
         """Commands whose answer is not final."""
@@ -253,6 +293,12 @@ class SqliteJournal:
             " ORDER BY n DESC LIMIT 1"
         )
         row = self._read.execute(sql, (account_id, client_order_id)).fetchone()
+        return None if row is None else decode_order(row[0])
+
+    def order_by_tag(self, account_id: str, tag: str) -> Order | None:
+        """The order of a command that was handed to a terminal outside, by its tag."""
+        sql = "SELECT body FROM orders WHERE account_id = ? AND tag = ?"
+        row = self._read.execute(sql, (account_id, tag)).fetchone()
         return None if row is None else decode_order(row[0])
 
     def orders(self, query: OrderQuery) -> list[tuple[int, Order]]:
@@ -279,6 +325,11 @@ class SqliteJournal:
         """Whether a record of the broker's number is durable already."""
         sql = "SELECT 1 FROM " + table + " WHERE account_id = ? AND ticket = ?"
         return self._read.execute(sql, (account_id, ticket)).fetchone() is not None
+
+    def deals_of_order(self, account_id: str, order_id: str) -> list[Deal]:
+        """The deals that an order made, oldest first."""
+        sql = "SELECT body FROM deals WHERE account_id = ? AND order_id = ? ORDER BY n"
+        return [decode_deal(body) for (body,) in self._read.execute(sql, (account_id, order_id))]
 
     def closing_deals(self, account_id: str, position_id: str) -> list[Deal]:
         """The deals that closed a position, oldest first."""
@@ -380,5 +431,9 @@ def _clauses(*wanted: tuple[str, object]) -> tuple[str, list[object]]:
 
 
 def _command_of(row: tuple[object, ...]) -> StoredCommand:
-    names = (name.strip() for name in _COMMAND_COLUMNS.split(","))
-    return msgspec.convert(dict(zip(names, row, strict=True)), StoredCommand)
+    values = dict(zip(_COMMAND_NAMES, row, strict=True))
+    request = values["request"]
+    if isinstance(request, bytes):
+        values["request"] = _decode_request(request)
+    values["delivered"] = bool(values["delivered"])
+    return msgspec.convert(values, StoredCommand)

@@ -24,22 +24,28 @@ from fxsocket_server.storage.journal.rows import (
     position_row,
 )
 
+_encode_request = msgspec.msgpack.Encoder().encode
+
 _UPSERT_ORDER = (
-    "INSERT INTO orders (" + ORDER_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO orders (" + ORDER_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
-    " done_ms = COALESCE(done_ms, excluded.done_ms), body = excluded.body"
+    " tag = excluded.tag, done_ms = COALESCE(done_ms, excluded.done_ms), body = excluded.body"
 )
 _UPSERT_POSITION = (
     "INSERT INTO positions (" + POSITION_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
     " closed_ms = COALESCE(closed_ms, excluded.closed_ms), body = excluded.body"
 )
-_INSERT_DEAL = "INSERT INTO deals (" + DEAL_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?)"
+_INSERT_DEAL = "INSERT INTO deals (" + DEAL_COLUMNS + ") VALUES (?,?,?,?,?,?,?,?,?,?)"
 _UPSERT_COMMAND = (
     "INSERT INTO commands (command_id, account_id, user_id, key, kind, subject_id, fingerprint,"
-    " created_ms, answer_status, answer_body) VALUES (?,?,?,?,?,?,?,?,?,?)"
-    " ON CONFLICT (command_id) DO UPDATE SET"
-    " answer_status = excluded.answer_status, answer_body = excluded.answer_body"
+    " created_ms, answer_status, answer_body, api_key_id, order_id, request, plan, delivered)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (command_id) DO UPDATE SET"
+    " answer_status = excluded.answer_status, answer_body = excluded.answer_body,"
+    " delivered = excluded.delivered"
+)
+_MARK_DELIVERED = (
+    "UPDATE commands SET delivered = 1, answer_body = NULL WHERE command_id = ? AND key IS NULL"
 )
 _UPSERT_EQUITY = (
     "INSERT OR REPLACE INTO equity (account_id, minute_ms, user_id, balance, credit, equity,"
@@ -69,7 +75,13 @@ class Statement(msgspec.Struct, frozen=True):
     parameters: tuple[object, ...]
 
 
-Work = Change | Checkpoint | Equity | Statement
+class Delivered(msgspec.Struct, frozen=True):
+    """Commands without a key whose answers have arrived."""
+
+    command_ids: list[str]
+
+
+Work = Change | Checkpoint | Equity | Statement | Delivered
 Queued = tuple[int, int, Work]  # ticket, generation of the state it was decided on, work
 Done = Callable[[list[tuple[int, Work]], str | None, int], None]
 
@@ -168,6 +180,8 @@ class Writer:
                 many(_UPSERT_EQUITY, [msgspec.structs.astuple(one) for one in work.samples])
             elif type(work) is Statement:
                 self._connection.execute(work.sql, work.parameters)
+            elif type(work) is Delivered:
+                many(_MARK_DELIVERED, [(command_id,) for command_id in work.command_ids])
 
 
 def _command_rows(change: Change) -> list[tuple[object, ...]]:
@@ -177,6 +191,7 @@ def _command_rows(change: Change) -> list[tuple[object, ...]]:
     return [
         (
             c.command_id, c.account_id, c.user_id, c.key, c.kind, c.subject_id, c.fingerprint,
-            c.created_ms, c.answer_status, c.answer_body,
+            c.created_ms, c.answer_status, c.answer_body, c.api_key_id, c.order_id,
+            None if c.request is None else _encode_request(c.request), c.plan, c.delivered,
         )
     ]  # fmt: skip

@@ -1,13 +1,36 @@
-"""Read positions: open ones with their floating profit, closed ones from the journal."""
+"""Read orders and positions: live ones from the book, done ones from the journal."""
+
+from typing import TYPE_CHECKING
 
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.views import PositionView, position_view
 from fxsocket_server.model.enums import PositionStatus, Side
-from fxsocket_server.model.records import Position
+from fxsocket_server.model.records import Order, Position
+
+if TYPE_CHECKING:
+    from fxsocket_server.gateway.lane import Lane
 
 
-def position_by_id(lane: Lane, position_id: str) -> Position:
+def order_by_id(lane: "Lane", order_id: str) -> Order:
+    """An order of the account; raises `not_found`."""
+    order = lane.book.orders.get(order_id) or lane.journal.order(lane.account.id, order_id)
+    if order is None:
+        raise Problem("not_found", f"no order {order_id[:64]!r} in this account")
+    return order
+
+
+def order_by_client_id(lane: "Lane", client_order_id: str) -> Order:
+    """An order by the id that its client gave it; raises `not_found`."""
+    for order in lane.book.orders.values():
+        if order.client_order_id == client_order_id:
+            return order
+    found = lane.journal.order_by_client_id(lane.account.id, client_order_id)
+    if found is None:
+        raise Problem("not_found", f"no order with client_order_id {client_order_id[:64]!r}")
+    return found
+
+
+def position_by_id(lane: "Lane", position_id: str) -> Position:
     """A position of the account; raises `not_found`."""
     position = lane.book.positions.get(position_id)
     if position is None:
@@ -17,7 +40,7 @@ def position_by_id(lane: Lane, position_id: str) -> Position:
     return position
 
 
-def open_position_view(lane: Lane, position: Position) -> PositionView:
+def open_position_view(lane: "Lane", position: Position) -> PositionView:
     """A position as it stands: at the price that would close it, or at its closing price."""
     money_digits = lane.account.money_digits
     if position.status is PositionStatus.CLOSED:
@@ -31,7 +54,7 @@ def open_position_view(lane: Lane, position: Position) -> PositionView:
 
 
 def list_positions(
-    lane: Lane, symbol: str | None = None, magic: int | None = None
+    lane: "Lane", symbol: str | None = None, magic: int | None = None
 ) -> list[PositionView]:
     """Open positions in the order in which they were opened."""
     return [

@@ -1,0 +1,157 @@
+"""Answers that never reached their sender, and the retries that they serve.
+
+A client without a key that times out sends its command again, and must not trade twice. An answer
+is *undelivered* when its connection ended before the whole answer was written, or was reset after.
+An equal command of the same API key then gets that answer, for a while: each undelivered answer
+serves one retry, the oldest first. An answer that was delivered protects nothing, for two equal
+honest commands are two commands.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+
+from msgspec import Struct
+
+from fxsocket_server.core import limits
+
+Asked = tuple[str, bytes]  # who asked what: API key and fingerprint
+
+
+class _Fate(Enum):
+    OPEN = 0  # the answer is not written yet
+    WRITTEN = 1
+    LOST = 2
+
+
+class Delivery:
+    """The way of one answer to its sender; told by the socket, heard by the guard."""
+
+    __slots__ = ("_fate", "_listener")
+
+    def __init__(self) -> None:
+        self._fate = _Fate.OPEN
+        self._listener: Callable[[bool], None] | None = None
+
+    def answer_written(self) -> None:
+        """The last byte of the answer has left for the client."""
+        if self._fate is _Fate.OPEN:
+            self._fate = _Fate.WRITTEN
+            self._tell(delivered=True)
+
+    def connection_lost(self, *, reset: bool) -> None:
+        """The connection ended: before the whole answer was written, or with a reset after it."""
+        if self._fate is _Fate.OPEN or (reset and self._fate is _Fate.WRITTEN):
+            self._fate = _Fate.LOST
+            self._tell(delivered=False)
+
+    def listen(self, listener: Callable[[bool], None]) -> None:
+        """Be told of `True` when the answer was written, of `False` when it was lost."""
+        self._listener = listener
+        if self._fate is not _Fate.OPEN:
+            listener(self._fate is _Fate.WRITTEN)
+
+    def _tell(self, *, delivered: bool) -> None:
+        if self._listener is not None:
+            self._listener(delivered)
+
+
+class Undelivered(Struct, eq=False, gc=False):
+    """A command whose answer may have been lost.
+
+    `lost_ms` and `settled_ms` (monotonic) are when its connection ended and when it had an
+    outcome; `claimed` says that a retry has it.
+    """
+
+    command_id: str
+    asked: Asked
+    lost_ms: float | None = None
+    settled_ms: float | None = None
+    claimed: bool = False
+
+    def is_over(self, now_ms: float) -> bool:
+        """Whether it is too late for a retry."""
+        if self.lost_ms is None or self.settled_ms is None:
+            return False
+        return now_ms - max(self.lost_ms, self.settled_ms) > limits.UNDELIVERED_MS
+
+
+class DeliveryGuard:
+    """The undelivered answers of one account; decides only, on the monotonic clock it is given."""
+
+    def __init__(self, now_ms: Callable[[], float], delivered: Callable[[str], None]) -> None:
+        """`delivered` is told the id of each command whose answer has arrived."""
+        self._now_ms = now_ms
+        self._delivered = delivered
+        self._lost: dict[Asked, list[Undelivered]] = {}
+        self._open: dict[str, Undelivered] = {}  # by command id, until it is settled
+
+    def claim(self, asked: Asked) -> Undelivered | None:
+        """The oldest answer that an equal command lost, for this one retry."""
+        self.forget_old(asked)
+        for entry in self._lost.get(asked, ()):
+            if not entry.claimed:
+                entry.claimed = True
+                return entry
+        return None
+
+    def release(self, entry: Undelivered) -> None:
+        """Give a claim back: the retry was not served."""
+        entry.claimed = False
+
+    def begin(self, command_id: str, asked: Asked, delivery: Delivery) -> None:
+        """Watch a new command's answer."""
+        entry = self._open[command_id] = Undelivered(command_id, asked)
+        delivery.listen(lambda delivered: self._heard(entry, delivered=delivered))
+
+    def retry(self, entry: Undelivered, delivery: Delivery) -> None:
+        """Watch the answer of a retry: only when it arrives, the first one's is used up."""
+        delivery.listen(lambda delivered: self._heard(entry, delivered=delivered))
+
+    def settled(self, command_id: str) -> None:
+        """A command has its outcome: from now on it runs out."""
+        entry = self._open.pop(command_id, None)
+        if entry is not None:
+            entry.settled_ms = self._now_ms()
+
+    def restore(self, command_id: str, asked: Asked, *, lost_ms: float, is_settled: bool) -> None:
+        """An answer of before a restart, which nobody knows to have arrived."""
+        entry = Undelivered(command_id, asked, lost_ms, lost_ms if is_settled else None)
+        if not is_settled:
+            self._open[command_id] = entry
+        self._lost.setdefault(asked, []).append(entry)
+
+    def discard(self, command_id: str) -> None:
+        """A command left no trace: it protects nothing."""
+        entry = self._open.pop(command_id, None)
+        if entry is not None:
+            self._drop(entry)
+
+    def forget_old(self, asked: Asked | None = None) -> None:
+        """Drop what runs out: of one question, or all of it."""
+        now = self._now_ms()
+        for key in [asked] if asked is not None else list(self._lost):
+            entries = [e for e in self._lost.get(key, ()) if e.claimed or not e.is_over(now)]
+            self._put(key, entries)
+
+    def _heard(self, entry: Undelivered, *, delivered: bool) -> None:
+        if delivered:
+            self._drop(entry)
+            self._delivered(entry.command_id)
+            return
+        entry.lost_ms = self._now_ms()
+        entry.claimed = False
+        entries = self._lost.setdefault(entry.asked, [])
+        if entry not in entries:
+            entries.append(entry)
+            entries.sort(key=lambda e: e.command_id)  # ids sort by time
+
+    def _drop(self, entry: Undelivered) -> None:
+        entries = self._lost.get(entry.asked)
+        if entries is not None:
+            self._put(entry.asked, [other for other in entries if other is not entry])
+
+    def _put(self, asked: Asked, entries: list[Undelivered]) -> None:
+        if entries:
+            self._lost[asked] = entries
+        else:
+            self._lost.pop(asked, None)
