@@ -18,9 +18,10 @@ from fxsocket_server.model.conversion import currency_digits
 from fxsocket_server.model.enums import AccountKind
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.settings import Settings, SettingsError
+from fxsocket_server.storage.bar_files import BarTerms, has_bars, load_bars
+from fxsocket_server.storage.table_files import TickFileError
 from fxsocket_server.storage.tick_files import (
     RecordedTicks,
-    TickFileError,
     load_ticks,
     merge,
     symbol_of,
@@ -82,7 +83,7 @@ def new_account(
 def load_replay(
     settings: Settings, profile: Profile, progress: Progress | None = None
 ) -> list[RecordedTicks]:
-    """The recorded ticks of `--replay`; errors name file, line and fix."""
+    """What `--replay` names, ticks and bars; errors name file, line and fix."""
     loaded = []
     for item in settings.replay:
         name, separator, rest = item.partition("=")
@@ -90,10 +91,26 @@ def load_replay(
         try:
             symbol = name if path != Path(item) else symbol_of(path.name, list(profile.symbols))
             report = None if progress is None else _reporting(progress, path.name)
-            loaded.append(load_ticks(path, symbol, profile.symbols[symbol].digits, report))
+            loaded.append(_recording(path, profile, symbol, report))
         except (TickFileError, OSError) as error:
             raise SettingsError(f"--replay {item}: {error}") from None
     return loaded
+
+
+def _recording(
+    path: Path, profile: Profile, symbol: str, report: Callable[[int], None] | None
+) -> RecordedTicks:
+    spec = profile.symbols[symbol]
+    if not has_bars(path):
+        return load_ticks(path, symbol, spec.digits, report)
+    terms = BarTerms(
+        symbol=symbol,
+        digits=spec.digits,
+        price=profile.generators[symbol].bid,
+        spread=spec.spread,
+        to_utc_ms=profile.rules.zone.to_utc_ms,
+    )
+    return load_bars(path, terms, report)
 
 
 def _reporting(progress: Progress, name: str) -> Callable[[int], None]:

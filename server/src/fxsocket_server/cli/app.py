@@ -89,7 +89,7 @@ Replay = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE|SYMBOL=FILE",
-        help="Feed recorded ticks (CSV or Parquet, gz allowed) to a new account; repeatable.",
+        help="Feed recorded ticks or bars (CSV, Parquet, .gz) to a new account; repeatable.",
     ),
 ]
 Speed = Annotated[str, typer.Option(metavar="N|max", help="Pace of a replay: 1, 10, ... or max.")]

@@ -188,9 +188,13 @@ class TerminalSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class Quote(Struct, frozen=True, gc=False):
-    """The newest price of a symbol, in points, at a broker time in UTC milliseconds."""
+    """The newest price of a symbol, in points, at a broker time in UTC milliseconds.
+
+    `last` is the price of the last trade, 0 where none is known.
+    """
 
     symbol: str
     time_ms: int
     bid: int
     ask: int
+    last: int = 0

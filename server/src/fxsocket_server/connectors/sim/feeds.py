@@ -19,6 +19,7 @@ class FeedTick(Struct, frozen=True, gc=False):
     symbol: str
     bid: int
     ask: int
+    last: int = 0
 
 
 class Feed(Protocol):
@@ -102,7 +103,7 @@ class ReplayFeed:
 
     def __init__(
         self,
-        ticks: Callable[[], Iterator[tuple[int, str, int, int]]],
+        ticks: Callable[[], Iterator[tuple[int, str, int, int, int]]],
         first_ms: int,
         speed: float,
         clock: Clock,
@@ -125,8 +126,7 @@ class ReplayFeed:
         tick = next(self._ticks, None)
         if tick is None:
             return None
-        time_ms, symbol, bid, ask = tick
-        return FeedTick(self._wait_ms(time_ms), time_ms, symbol, bid, ask)
+        return FeedTick(self._wait_ms(tick[0]), *tick)
 
     def _wait_ms(self, time_ms: int) -> float:
         if not self._speed:

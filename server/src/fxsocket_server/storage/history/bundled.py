@@ -22,7 +22,8 @@ from fxsocket_server.model.candle import Candle, CandleBuilder, aggregate, bar_b
 from fxsocket_server.model.server_time import DAY_MS, NEW_YORK_CLOSE, ZONES, ServerZone, days_of
 from fxsocket_server.model.timeframe import Timeframe
 from fxsocket_server.model.units import POWERS, div_half_away
-from fxsocket_server.storage.tick_files import TickFileError, load_ticks
+from fxsocket_server.storage.table_files import TickFileError
+from fxsocket_server.storage.tick_files import load_ticks
 
 DATA = Path(__file__).parent / "data"
 TICKS = "ticks"
@@ -193,7 +194,7 @@ def _tick_rows(source: Source, path: Path) -> Iterator[tuple[int, ...]]:
     except TickFileError as error:
         raise HistoryError(str(error)) from None
     builder = CandleBuilder(source.timeframe)
-    for time_ms, _symbol, bid, ask in ticks.rows():
+    for time_ms, _symbol, bid, ask, _last in ticks.rows():
         if closed := builder.add(time_ms, bid, ask):
             yield msgspec.structs.astuple(closed)
     if builder.live:
