@@ -12,7 +12,7 @@ from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import FieldError
 from fxsocket_server.gateway import calc, market_views, queries, requests, stats, terminal, views
-from fxsocket_server.gateway.orders import check
+from fxsocket_server.gateway.orders import check, resolve
 from fxsocket_server.security.principal import Scope
 
 from .client import Api, order_of
@@ -23,6 +23,7 @@ BODIES: dict[str, type[Struct]] = {
     "OrderRequest": requests.OrderRequest,
     "OrderPatch": requests.OrderPatch,
     "PositionPatch": requests.PositionPatch,
+    "ResolveRequest": resolve.ResolveRequest,
     "SimPrice": requests.PriceRequest,
 }
 ANSWERS: dict[str, type[Struct]] = {
@@ -166,6 +167,7 @@ class Stage:
         self.ended = world.add_account(connected=False)
         self.far_account = world.add_account(kind=FarConnector)
         self.far = world.lane(self.far_account).connector
+        self._leave_two_unknown()
         keys: dict[str, str | None] = {s.name.lower(): world.add_key(s) for s in Scope}
         self.drained = world.add_key()
         world.drain(self.drained, world.context.requests)
@@ -175,6 +177,18 @@ class Stage:
             **{name: self._api(contract, key) for name, key in keys.items()},
             "drained": self._api(contract, self.drained),
         }
+
+    def _leave_two_unknown(self) -> None:
+        """Place orders of which the far terminal never says what became."""
+        assert isinstance(self.far, FarConnector)
+        api = Api(self.world.root, self.world.add_key(), Contract())
+        self.far.silent = True
+        for _ in range(2):  # two tests below settle one each
+            _order(api, {"X-Account-Id": self.far_account, "X-Request-Timeout-Ms": "1"})
+        self.far.silent = False
+        api.close()
+        self.world.clock.advance(limits.UNKNOWN_AFTER_MS)
+        self.world.run(self.world.lane(self.far_account).look_after())
 
     def _api(self, contract: Contract, key: str | None) -> Api:
         return Api(self.world.root, key, contract, **{"X-Account-Id": self.account})
@@ -241,6 +255,7 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getOrderByClientId": lambda api, at: Call(
         "GET", "/orders/by-client-id/" + _own(api, at)["client_order_id"]
     ),
+    "resolveOrder": lambda api, at: _unknown(api),
     "modifyOrder": lambda api, at: Call(
         "PATCH", "/orders/" + _order(api, at, **LIMIT)["id"], body={"price": 1.04}
     ),
@@ -279,6 +294,19 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getOpenapiYaml": lambda api, at: Call("GET", "/openapi.yaml"),
     "getOpenapiJson": lambda api, at: Call("GET", "/openapi.json"),
 }
+
+
+def _unknown(api: Api) -> Call:
+    """Settling an order of the stage whose outcome nobody knows."""
+    for account in api.get("/accounts"):
+        if account["status"] == "connected":
+            at = {"X-Account-Id": account["id"]}
+            orders = api.call("GET", "/orders", params={"status": "UNKNOWN"}, headers=at).json()
+            for order in orders["data"]:
+                path = f"/orders/{order['id']}/resolve"
+                body = {"outcome": "NOT_EXECUTED", "reason": "not in the terminal's history"}
+                return Call("POST", path, body=body, headers=at)
+    return Call("POST", "/orders/ord_none/resolve", body={"outcome": "EXECUTED", "reason": "-"})
 
 
 def _own(api: Api, at: dict[str, str]) -> Any:

@@ -32,10 +32,10 @@ from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
-from fxsocket_server.gateway.ports import Capabilities, FactSink
+from fxsocket_server.gateway.ports import Capabilities, FactSink, Unreachable
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
-from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.facts import Lookup, LookupState, Report, TradeRequest
 from fxsocket_server.model.units import fixed_of
 from fxsocket_server.security.keys import ApiKey, Keyring, digest_of, mint_secret
 from fxsocket_server.security.principal import Scope
@@ -126,7 +126,9 @@ class FarConnector(SimConnector):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.silent = False
+        self.away = False
         self.taken: list[tuple[str, TradeRequest]] = []
+        self.results: dict[str, Report] = {}  # by tag: the terminal's own journal
 
     async def start(self, sink: FactSink) -> None:
         """Come, and show the prices."""
@@ -147,7 +149,18 @@ class FarConnector(SimConnector):
         """What the broker says to a request that was taken."""
         report = super().hand_over(request)
         assert report is not None
+        self.results[request.tag] = report
         return report
+
+    async def lookup(self, tag: str, since_ms: int) -> Lookup:
+        """What the terminal's journal says."""
+        if self.away:
+            raise Unreachable("a test's terminal is away")
+        if tag in self.results:
+            return Lookup(state=LookupState.DONE, report=self.results[tag])
+        if any(request.tag == tag for _, request in self.taken):
+            return Lookup(state=LookupState.STARTED)
+        return Lookup(state=LookupState.NONE)
 
 
 class Spy:

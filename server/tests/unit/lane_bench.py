@@ -18,6 +18,7 @@ from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.changes import Event, OrderQuery
 from fxsocket_server.gateway.commands import Answer, Command, fingerprint_of
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.lane import Lane, Verb
 from fxsocket_server.gateway.orders.place import PlaceOrder
 from fxsocket_server.gateway.positions.close import ClosePosition
@@ -83,7 +84,15 @@ class Bench:
     # --- commands ----------------------------------------------------------------------------
 
     async def run(
-        self, kind: str, subject: str, body: object, verb: Verb, key: str | None, wait_ms: float
+        self,
+        kind: str,
+        subject: str,
+        body: object,
+        verb: Verb,
+        key: str | None,
+        wait_ms: float,
+        delivery: Delivery | None = None,
+        api_key_id: str = "key_1",
     ) -> Answer:
         asked_of = "" if kind == "order.place" else subject
         command = Command(
@@ -93,6 +102,8 @@ class Bench:
             fingerprint=fingerprint_of(kind, asked_of, body),
             key=key,
             wait_ms=wait_ms,
+            api_key_id=api_key_id,
+            delivery=delivery,
         )
         return await self.lane.run(command, verb)
 
@@ -103,6 +114,19 @@ class Bench:
         )
         subject = self.ids.make("ord_")
         return await self.run("order.place", subject, request, PlaceOrder(request), key, wait_ms)
+
+    async def send(
+        self, delivery: Delivery, api_key_id: str = "key_1", wait_ms: float = 30_000, **order: Any
+    ) -> Answer:
+        """Place an order of 0.1 lots without a key, over a connection that can be lost."""
+        request = OrderRequest(
+            **{"symbol": "EURUSD", "type": OrderType.BUY, "volume": 0.1, **order}
+        )
+        verb = PlaceOrder(request)
+        subject = self.ids.make("ord_")
+        return await self.run(
+            "order.place", subject, request, verb, None, wait_ms, delivery, api_key_id
+        )
 
     async def close(self, position_id: str, key: str | None = None, wait_ms: float = 0) -> Answer:
         verb = ClosePosition(None, None)

@@ -41,6 +41,7 @@ API_ROUTES = (
         "GET", "/v1/orders/by-client-id/{client_order_id}", orders.get_by_client_id, _READ
     ),
     Operation("GET", "/v1/orders/{id}", orders.get, _READ),
+    Operation("POST", "/v1/orders/{id}/resolve", orders.resolve_unknown, _FULL),
     Operation("PATCH", "/v1/orders/{id}", orders.modify, _TRADE),
     Operation("DELETE", "/v1/orders/{id}", orders.cancel, _TRADE, "volume"),
     Operation("GET", "/v1/positions", positions.list_open, _READ, "symbol magic"),

@@ -50,6 +50,7 @@ from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.retention import forget_old_rows
+from fxsocket_server.workers.settle import settle_commands
 
 _USER = "usr_local"
 _DEMO_KEY = "demo"
@@ -259,6 +260,7 @@ class Server:
     def _start_workers(self) -> None:
         self._tasks = [
             asyncio.create_task(keep_checkpoints(self._lanes()), name="checkpoints"),
+            asyncio.create_task(settle_commands(self._lanes), name="settle"),
             asyncio.create_task(keep_equity(EquitySampler(self._gateway)), name="equity"),
             asyncio.create_task(
                 forget_old_rows(self._journal, self._gateway.accounts, self._clock),

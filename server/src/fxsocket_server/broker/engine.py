@@ -224,8 +224,10 @@ class Broker:
         return checks.market_open(self._ledger.terms, self._books[symbol].spec, time_ms)
 
     def position_profit(self, ticket: int) -> int:
-        """Floating profit of an open position without its swap; KeyError if it is not open."""
-        position = self._ledger.positions[ticket]
+        """Floating profit of an open position without its swap; 0 of one that is not open."""
+        position = self._ledger.positions.get(ticket)
+        if position is None:
+            return 0
         return self._books[position.symbol].position_profit(position)
 
     def quote(self, symbol: str) -> Quote | None:

@@ -260,6 +260,13 @@ _KINDS = (
         "The market is within freeze_level points; wait until it moves away.",
     ),
     ErrorKind(
+        "order_not_unknown",
+        422,
+        "Order not unknown",
+        False,
+        "Only an order with status UNKNOWN is settled by hand; read it again.",
+    ),
+    ErrorKind(
         "order_closed",
         422,
         "Order done",

@@ -9,6 +9,7 @@ honest commands are two commands.
 
 from collections.abc import Callable
 from enum import Enum
+from itertools import count
 
 from msgspec import Struct
 
@@ -56,12 +57,13 @@ class Delivery:
 
 
 class Undelivered(Struct, eq=False, gc=False):
-    """A command whose answer may have been lost.
+    """A command whose answer may have been lost; `number` tells the older from the newer.
 
     `lost_ms` and `settled_ms` (monotonic) are when its connection ended and when it had an
     outcome; `claimed` says that a retry has it.
     """
 
+    number: int
     command_id: str
     asked: Asked
     lost_ms: float | None = None
@@ -84,6 +86,12 @@ class DeliveryGuard:
         self._delivered = delivered
         self._lost: dict[Asked, list[Undelivered]] = {}
         self._open: dict[str, Undelivered] = {}  # by command id, until it is settled
+        self._numbers = count(1)
+
+    @property
+    def size(self) -> int:
+        """How many answers are watched or owed."""
+        return len(self._open) + sum(map(len, self._lost.values()))
 
     def claim(self, asked: Asked) -> Undelivered | None:
         """The oldest answer that an equal command lost, for this one retry."""
@@ -100,7 +108,7 @@ class DeliveryGuard:
 
     def begin(self, command_id: str, asked: Asked, delivery: Delivery) -> None:
         """Watch a new command's answer."""
-        entry = self._open[command_id] = Undelivered(command_id, asked)
+        entry = self._open[command_id] = Undelivered(next(self._numbers), command_id, asked)
         delivery.listen(lambda delivered: self._heard(entry, delivered=delivered))
 
     def retry(self, entry: Undelivered, delivery: Delivery) -> None:
@@ -115,7 +123,8 @@ class DeliveryGuard:
 
     def restore(self, command_id: str, asked: Asked, *, lost_ms: float, is_settled: bool) -> None:
         """An answer of before a restart, which nobody knows to have arrived."""
-        entry = Undelivered(command_id, asked, lost_ms, lost_ms if is_settled else None)
+        settled_ms = lost_ms if is_settled else None
+        entry = Undelivered(next(self._numbers), command_id, asked, lost_ms, settled_ms)
         if not is_settled:
             self._open[command_id] = entry
         self._lost.setdefault(asked, []).append(entry)
@@ -143,7 +152,7 @@ class DeliveryGuard:
         entries = self._lost.setdefault(entry.asked, [])
         if entry not in entries:
             entries.append(entry)
-            entries.sort(key=lambda e: e.command_id)  # ids sort by time
+            entries.sort(key=lambda entry: entry.number)
 
     def _drop(self, entry: Undelivered) -> None:
         entries = self._lost.get(entry.asked)

@@ -238,6 +238,19 @@ class Lane:
         if running.order_id is not None:
             self.terminal.follow_up(running.order_id)
 
+    async def settle_by_hand(self, order: Order, answer: Answer) -> None:
+        """Make somebody's word on an order with an unknown outcome final."""
+        change = self._recorder.begin(self.connector.time_ms())
+        self._recorder.order(change, replace(order, updated_ms=change.time_ms))
+        running = self._by_order.get(order.id)
+        if running is None:
+            await self.commit(change)
+            return
+        running.concluded = True
+        change.command = self.stored(running, answer)
+        await self.commit(change)
+        self.finish(running, answer)
+
     def finish(self, running: Running, answer: Answer) -> None:
         """Let everybody who waits for a command have its durable answer."""
         self._forget(running)
@@ -462,6 +475,11 @@ class Lane:
     async def on_terminal(self, connected: bool, detail: str) -> None:
         """The terminal has come or gone; opens wait until the account is reconciled."""
         await self.terminal.changed(connected, detail)
+
+    async def look_after(self) -> None:
+        """Called every second: outcomes that are overdue, retries that come too late."""
+        await self.terminal.look_after()
+        self.guard.forget_old()
 
     # --- start and failure -------------------------------------------------------------------
 

@@ -115,7 +115,10 @@ class Connector(Protocol):
         ...
 
     def position_profit(self, ticket: int) -> int:
-        """Floating profit of an open position in minor units, without swap and commission."""
+        """Floating profit of an open position in minor units, without swap and commission.
+
+        0 of one that the terminal does not hold.
+        """
         ...
 
     def tick_value(self, symbol: str) -> float | None:
@@ -243,6 +246,10 @@ class Journal(Protocol):
 
     def order_by_client_id(self, account_id: str, client_order_id: str) -> Order | None:
         """One order by the client's own id."""
+        ...
+
+    def order_by_ticket(self, account_id: str, ticket: int) -> Order | None:
+        """The order that the broker knows by a number."""
         ...
 
     def order_by_tag(self, account_id: str, tag: str) -> Order | None:

@@ -11,6 +11,7 @@ from fxsocket_server.api.request import (
     json_response,
     lane_of,
     number_parameter,
+    raw_response,
     sender_of,
     text_parameter,
 )
@@ -21,6 +22,7 @@ from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.orders.cancel import CancelOrder
 from fxsocket_server.gateway.orders.check import check_order
 from fxsocket_server.gateway.orders.modify import ModifyOrder
+from fxsocket_server.gateway.orders.resolve import ResolveRequest, resolve
 from fxsocket_server.gateway.queries import cursor_number, list_orders, page_limit, time_parameter
 from fxsocket_server.gateway.reads import order_by_client_id, order_by_id
 from fxsocket_server.gateway.requests import OrderPatch, OrderRequest
@@ -93,6 +95,13 @@ async def get_by_client_id(request: Request) -> Response:
     order = order_by_client_id(lane, request.path_params["client_order_id"])
     await lane.settled()
     return json_response(order_view(order))
+
+
+async def resolve_unknown(request: Request) -> Response:
+    """POST /orders/{id}/resolve."""
+    lane = lane_of(request)
+    asked = body_of(request, ResolveRequest)
+    return raw_response(await resolve(lane, request.path_params["id"], asked))
 
 
 async def modify(request: Request) -> Response:

@@ -295,6 +295,12 @@ class SqliteJournal:
         row = self._read.execute(sql, (account_id, client_order_id)).fetchone()
         return None if row is None else decode_order(row[0])
 
+    def order_by_ticket(self, account_id: str, ticket: int) -> Order | None:
+        """The order that the broker knows by a number."""
+        sql = "SELECT body FROM orders WHERE account_id = ? AND ticket = ?"
+        row = self._read.execute(sql, (account_id, ticket)).fetchone()
+        return None if row is None else decode_order(row[0])
+
     def order_by_tag(self, account_id: str, tag: str) -> Order | None:
         """The order of a command that was handed to a terminal outside, by its tag."""
         sql = "SELECT body FROM orders WHERE account_id = ? AND tag = ?"
