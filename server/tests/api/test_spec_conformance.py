@@ -11,7 +11,16 @@ from msgspec import UNSET, Struct, structs
 from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import FieldError
-from fxsocket_server.gateway import calc, market_views, queries, requests, stats, terminal, views
+from fxsocket_server.gateway import (
+    calc,
+    faults,
+    market_views,
+    queries,
+    requests,
+    stats,
+    terminal,
+    views,
+)
 from fxsocket_server.gateway.orders import check, resolve
 from fxsocket_server.security.principal import Scope
 
@@ -24,6 +33,7 @@ BODIES: dict[str, type[Struct]] = {
     "OrderPatch": requests.OrderPatch,
     "PositionPatch": requests.PositionPatch,
     "ResolveRequest": resolve.ResolveRequest,
+    "SimFault": faults.FaultRequest,
     "SimPrice": requests.PriceRequest,
 }
 ANSWERS: dict[str, type[Struct]] = {
@@ -44,6 +54,8 @@ ANSWERS: dict[str, type[Struct]] = {
     "PositionPage": queries.PositionPage,
     "Problem": views.ProblemView,
     "Quote": market_views.QuoteView,
+    "SimFaultInForce": faults.FaultView,
+    "SimFaults": faults.FaultsView,
     "Stats": stats.StatsView,
     "Symbol": market_views.SymbolView,
     "TerminalState": terminal.TerminalView,
@@ -288,6 +300,9 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "setSimPrice": lambda api, at: Call(
         "POST", "/sim/price", body={"symbol": "EURUSD", "bid": 1.0834, "ask": 1.0835}
     ),
+    "putSimFault": lambda api, at: Call("POST", "/sim/faults", body={"spread_points": 1}),
+    "listSimFaults": lambda api, at: Call("GET", "/sim/faults"),
+    "clearSimFaults": lambda api, at: Call("DELETE", "/sim/faults"),
     "getHealth": lambda api, at: Call("GET", "/healthz"),
     "getReadiness": lambda api, at: Call("GET", "/readyz"),
     "getDocs": lambda api, at: Call("GET", "/docs"),

@@ -322,7 +322,7 @@ class World:
         lane = Lane(account, connector, self.journal, self.bus, self.clock, self.ids, state, never)
         market = MarketData(lane, self.bus, self.gateway.history, profile.zone)
         self.gateway.accounts[account.id] = LinkedAccount(
-            account, AccountStatus.CONNECTED, lane, market
+            account, AccountStatus.CONNECTED, lane, market, connector
         )
         amount = fixed_of(settings.balance, account.money_digits)
         now = connector.time_ms()

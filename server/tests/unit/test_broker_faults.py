@@ -1,14 +1,8 @@
-"""Scenario faults: what they decide, that they are seeded, and what a simulated terminal does."""
-
-import asyncio
-from pathlib import Path
-from typing import Any
+"""Scenario faults: what they decide, and that they are seeded."""
 
 import msgspec
 import pytest
 
-from fxsocket_server.broker import profile as profile_module
-from fxsocket_server.broker.engine import Broker
 from fxsocket_server.broker.faults import (
     SCENARIOS,
     DelayShape,
@@ -17,21 +11,19 @@ from fxsocket_server.broker.faults import (
     Faults,
     FaultState,
     Verdict,
+    scenario,
 )
-from fxsocket_server.broker.profile import parse_profile
-from fxsocket_server.connectors.sim.connector import SimConnector
-from fxsocket_server.connectors.sim.feeds import FeedTick
-from fxsocket_server.model.enums import Action, Filling, OrderType
-from fxsocket_server.model.facts import BalanceFact, TradeRequest
+from fxsocket_server.core import limits
+from fxsocket_server.model.facts import BalanceFact
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.server_time import DAY_MS, HOUR_MS
 from fxsocket_server.model.units import LOT
 
-STANDARD = Path(profile_module.__file__).parent / "profiles" / "standard.toml"
-PROFILE = parse_profile(STANDARD.read_text(encoding="utf-8"), STANDARD.name)
-NOW = 1_736_337_600_000
+from .broker_desk import NOW, broker, request
+
 NOON = 20_000 * DAY_MS + 12 * HOUR_MS  # server time
-FACTS = tuple(BalanceFact(balance=number, credit=0) for number in range(6))
+PAID = broker(0)
+FACTS = tuple(fact for _ in range(6) for fact in PAID.deposit(100, NOW))
 
 
 def faults(*given: Fault) -> Faults:
@@ -49,7 +41,6 @@ def test_without_faults_everything_is_as_it_should_be():
     assert made.on_command() == Verdict()
     assert made.on_tick(NOON, 100, 110) == (100, 110)
     assert made.on_facts(FACTS) == [FACTS]
-    assert not made.frozen
 
 
 def test_a_fault_lasts_for_its_times():
@@ -88,7 +79,6 @@ def test_faults_add_up():
     made = faults(Fault(delay_ms=100), Fault(delay_ms=50, partial_volume=5), Fault(freeze=True))
     verdict = made.on_command()
     assert (verdict.delay_ms, verdict.depth, verdict.held) == (150, 5, True)
-    assert made.frozen
 
 
 @pytest.mark.parametrize("shape", [DelayShape.UNIFORM, DelayShape.EXPONENTIAL])
@@ -143,8 +133,30 @@ def test_events_are_doubled_and_shuffled():
     assert faults(Fault(duplicate_events=True)).on_facts(FACTS) == [FACTS, FACTS]
     shuffling = faults(Fault(reorder_events=True, seed=3))
     (first,), (second,) = shuffling.on_facts(FACTS), shuffling.on_facts(FACTS)
-    assert sorted(map(FACTS.index, first)) == list(range(6))
+    for told in (first, second):
+        assert sorted(map(repr, told)) == sorted(map(repr, FACTS))
     assert first != second
+
+
+def test_versions_of_one_thing_are_told_in_their_order():
+    shuffling = faults(Fault(reorder_events=True, seed=3))
+    for _ in range(50):
+        (told,) = shuffling.on_facts(FACTS)
+        balances = [fact for fact in told if isinstance(fact, BalanceFact)]
+        assert balances == [fact for fact in FACTS if isinstance(fact, BalanceFact)]
+
+
+def test_many_faults_that_double_do_not_multiply():
+    made = faults(*[Fault(duplicate_events=True)] * limits.SIM_FAULTS)
+    assert len(made.on_facts(FACTS)) == 1 + limits.SIM_FAULTS
+
+
+def test_no_more_faults_than_the_limit_are_in_force():
+    made = faults(*[Fault(spread_points=1)] * limits.SIM_FAULTS)
+    with pytest.raises(FaultError, match="faults are in force already; clear them first"):
+        made.put(Fault(spread_points=1))
+    made.clear()
+    assert made.put(Fault(spread_points=1)).spread_points == 1
 
 
 def test_a_state_goes_on_where_it_was():
@@ -166,23 +178,34 @@ def test_a_state_goes_on_where_it_was():
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_can_be_put_by_name(name):
-    made = faults(Fault(name=name, seed=5))
+    made = faults(scenario(name, seed=5))
     (fault,) = made.in_force()
-    assert fault.seed == 5
+    assert (fault.scenario, fault.seed) == (name, 5)
     assert fault.times == SCENARIOS[name].times
     made.on_command()
+
+
+def test_own_settings_replace_those_of_a_scenario():
+    assert scenario("requotes", times=None).times is None
+    assert scenario("lost_reply", lose_reply=False, freeze=True) == Fault(
+        scenario="lost_reply", freeze=True, times=1
+    )
+    with pytest.raises(FaultError, match="scenario: must be one of slow_broker") as raised:
+        scenario("doom")
+    assert raised.value.field == "scenario"
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Fault(name="doom"), "scenario: must be one of slow_broker"),
         (Fault(delay_ms=-1), "delay_ms: must be 0 to 600000, is -1"),
         (Fault(spread_points=-1), "spread_points: must be 0 to"),
         (Fault(times=0), "times: must be 1 to"),
         (Fault(partial_volume=0), "partial_volume: must be above 0"),
         (Fault(retcode=10009), "retcode: must be one that refuses, such as 10004, is 10009"),
         (Fault(retcode=7), "retcode: must be one that refuses"),
+        (Fault(retcode=10025), "retcode: must be one that refuses"),
+        (Fault(times=3, seed=1), "scenario: name a scenario, or set what goes wrong"),
     ],
 )
 def test_what_a_fault_cannot_be(fault, error):
@@ -191,122 +214,18 @@ def test_what_a_fault_cannot_be(fault, error):
     assert str(raised.value).startswith(error)
 
 
-# --- at the broker and its terminal ----------------------------------------------------------
+# --- at the broker ---------------------------------------------------------------------------
 
 
-def order(command_id="c", volume=LOT):
-    return TradeRequest(
-        action=Action.DEAL, command_id=command_id, deadline_ms=0, symbol="EURUSD",
-        type=OrderType.BUY, volume=volume, filling=Filling.FOK,
-    )  # fmt: skip
-
-
-def test_a_depth_fills_in_part():
-    broker = Broker(PROFILE.terms(), PROFILE.symbols)
-    broker.deposit(10_000_000, NOW)
-    broker.on_tick("EURUSD", NOW, 108_340, 108_348)
-    report = broker.request(order(), NOW, depth=LOT // 4)
-    assert report.retcode == Retcode.DONE_PARTIAL
-    (position,) = broker.snapshot().positions
-    assert position.volume == LOT // 4
-    assert broker.request(order(), NOW).retcode == Retcode.DONE
-
-
-class Still:
-    """A feed without ticks of its own."""
-
-    lossless = waits_for_reader = recorded = False
-
-    def opening(self):
-        return [("EURUSD", 108_340, 108_348)]
-
-    def next(self):
-        return None
-
-    def set_price(self, symbol, bid, ask):
-        return True
-
-    def now_ms(self):
-        return NOW
-
-    def delivered(self, time_ms):
-        pass
-
-    def checkpoint(self):
-        return None
-
-
-class Sink:
-    """Keeps what a connector reports, and tells when a report has come."""
-
-    def __init__(self):
-        self.quotes, self.reports, self.came = [], [], asyncio.Event()
-
-    async def on_tick(self, quote):
-        self.quotes.append((quote.bid, quote.ask))
-
-    async def on_facts(self, facts, time_ms):
-        pass
-
-    async def on_terminal(self, connected, detail):
-        pass
-
-    async def on_report(self, command_id, report):
-        self.reports.append((command_id, report.retcode))
-        self.came.set()
-
-
-async def terminal() -> tuple[Any, Sink]:
-    gate: Any = None  # nobody reads, so nothing is held back
-    connector = SimConnector(
-        "acc_1", PROFILE.terms(sessions_apply=False), PROFILE.symbols, Still(), gate
-    )
-    connector.broker.deposit(10_000_000, NOW)
-    sink = Sink()
-    await connector.start(sink)
-    return connector, sink
-
-
-def test_a_late_report_follows_through_the_sink():
-    async def scenario():
-        connector, sink = await terminal()
-        connector.put_fault(Fault(delay_ms=1, times=1))
-        assert connector.hand_over(order("late")) is None
-        assert connector.broker.snapshot().positions == ()
-        assert connector.hand_over(order("soon")).retcode == Retcode.DONE
-        await asyncio.wait_for(sink.came.wait(), 10)
-        assert sink.reports == [("late", Retcode.DONE)]
-        assert len(connector.broker.snapshot().positions) == 2
-        await connector.stop()
-
-    asyncio.run(scenario())
-
-
-def test_a_frozen_terminal_executes_when_it_thaws():
-    async def scenario():
-        connector, sink = await terminal()
-        connector.put_fault(Fault(freeze=True))
-        assert connector.hand_over(order("held")) is None
-        await connector._deliver(FeedTick(0, NOW, "EURUSD", 1, 2))
-        assert sink.quotes == [(108_340, 108_348)]
-        connector.clear_faults()
-        await asyncio.wait_for(sink.came.wait(), 10)
-        assert sink.reports == [("held", Retcode.DONE)]
-        await connector.stop()
-
-    asyncio.run(scenario())
-
-
-def test_refusals_parts_and_prices_at_the_terminal():
-    async def scenario():
-        connector, sink = await terminal()
-        connector.put_fault(Fault(retcode=Retcode.REQUOTE, times=1))
-        assert connector.hand_over(order()).retcode == Retcode.REQUOTE
-        connector.put_fault(Fault(partial_volume=LOT // 10, times=1))
-        assert connector.hand_over(order()).retcode == Retcode.DONE_PARTIAL
-        connector.put_fault(Fault(price_jump_points=-100, spread_points=5))
-        await connector.set_price("EURUSD", 108_340, 108_348)
-        assert sink.quotes[-1] == (108_240, 108_253)
-        await connector.stop()
-
-    asyncio.run(scenario())
+@pytest.mark.parametrize(
+    ("depth", "filled"),
+    [(LOT // 40, LOT // 50), (LOT // 4, LOT // 10), (1, LOT // 100)],
+)
+def test_a_depth_fills_in_part_and_whole_steps(depth, filled):
+    made = broker()
+    report = made.request(request(volume=LOT // 10), NOW, depth)
+    partial = filled < LOT // 10
+    assert report.retcode == (Retcode.DONE_PARTIAL if partial else Retcode.DONE)
+    (position,) = made.snapshot().positions
+    assert position.volume == filled
+    assert made.request(request(), NOW).retcode == Retcode.DONE

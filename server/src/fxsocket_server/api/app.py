@@ -10,6 +10,7 @@ from fxsocket_server.api.operation import Endpoint, Operation
 from fxsocket_server.api.rest import (
     accounts,
     calc,
+    faults,
     history,
     market,
     orders,
@@ -59,6 +60,9 @@ API_ROUTES = (
     Operation("GET", "/v1/stats", stats.get, _READ, "group_by symbol magic from to"),
     Operation("GET", "/v1/events", accounts.list_events, _READ, "after epoch limit wait_ms"),
     Operation("POST", "/v1/sim/price", accounts.set_price, _FULL),
+    Operation("POST", "/v1/sim/faults", faults.put_fault, _FULL),
+    Operation("GET", "/v1/sim/faults", faults.get_faults, _FULL),
+    Operation("DELETE", "/v1/sim/faults", faults.clear_faults, _FULL),
 )  # fmt: skip
 
 OPEN_ROUTES = (

@@ -221,7 +221,7 @@ class Server:
             self._log.error,
         )  # fmt: skip
         market = MarketData(lane, self._bus, self._gateway.history, profile.zone)
-        linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market)
+        linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market, connector)
         self._gateway.accounts[account.id] = linked
         await lane.resume()
         if state.head_seq == 0:

@@ -182,7 +182,8 @@ class Broker:
         if book is None or not request.type.is_market:
             return self.request(request, time_ms)
         spec = book.spec
-        book.spec = replace(spec, depth=depth)
+        steps = max(depth // spec.volume_step, 1)  # a part of a step cannot be filled
+        book.spec = replace(spec, depth=steps * spec.volume_step)
         # All or nothing would hide the fault: what there is is filled, the rest cancelled.
         report = self.request(replace(request, filling=Filling.IOC), time_ms)
         book.spec = spec

@@ -5,13 +5,14 @@ be in force. Decisions are made here; who carries commands, ticks and events to 
 The same seed and the same inputs give the same faults.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from math import log
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from fxsocket_server.core import limits
 from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.model.facts import Fact
 from fxsocket_server.model.retcode import SUCCESS, Retcode
@@ -24,6 +25,15 @@ _ROLLOVER_BEFORE_MS = 5 * 60_000  # spreads widen from then on
 _ROLLOVER_AFTER_MS = HOUR_MS  # and are as before by then
 _WEEKEND_MS = DAY_MS  # no market pauses that long within a week
 _CHANCES = 1 << 53
+_RANGES = (
+    ("delay_ms", 0, _DELAY_MAX_MS),
+    ("price_jump_points", -_POINTS_MAX, _POINTS_MAX),
+    ("spread_points", 0, _POINTS_MAX),
+    ("rollover_spread_points", 0, _POINTS_MAX),
+    ("weekend_gap_points", 0, _POINTS_MAX),
+)
+# To a client these are no refusals: there is nothing to refuse with.
+_NOT_REFUSING = SUCCESS | {Retcode.NO_CHANGES}
 
 
 class DelayShape(StrEnum):
@@ -35,7 +45,7 @@ class DelayShape(StrEnum):
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One scenario; what it leaves out works as it should.
+    """What goes wrong; what is left out works as it should. `scenario` says where it comes from.
 
     `delay_ms` acts after the hand-over: fixed, uniform up to it, or exponential with it as mean.
     `times` is for how many trade commands the fault lasts, None until it is taken away.
@@ -43,7 +53,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lasts, `weekend_gap_points` by up to so much, up or down, after each weekend.
     """
 
-    name: str = ""
+    scenario: str = ""
     delay_ms: int = 0
     delay_shape: DelayShape = DelayShape.FIXED
     retcode: int | None = None
@@ -91,14 +101,19 @@ SCENARIOS = {
 
 
 class FaultError(ValueError):
-    """A fault that cannot be: the text names the field and the fix."""
+    """A fault that cannot be: which field is wrong, and the fix."""
+
+    def __init__(self, field: str, fix: str) -> None:
+        super().__init__(f"{field}: {fix}")
+        self.field = field
+        self.fix = fix
 
 
 class Verdict(Struct, frozen=True):
     """What happens to one trade command.
 
     A `retcode` is the answer in place of the broker's. `depth` (1e-8 lots) is all that it may fill.
-    `held` commands wait until no fault freezes the terminal.
+    `held` commands wait until the terminal answers again.
     """
 
     delay_ms: int = 0
@@ -125,33 +140,26 @@ class FaultState(Struct, frozen=True):
     last_ms: int = 0
 
 
+def scenario(name: str, **settings: object) -> Fault:
+    """A scenario by its name, with settings that replace its own; FaultError if there is none."""
+    if name not in SCENARIOS:
+        raise FaultError("scenario", f"must be one of {', '.join(SCENARIOS)}, is {name[:64]!r}")
+    return replace(SCENARIOS[name], scenario=name, **settings)
+
+
 def check_fault(fault: Fault) -> Fault:
-    """The fault, with its scenario's settings under its own; FaultError if it cannot be."""
-    if fault.name:
-        if fault.name not in SCENARIOS:
-            raise FaultError(f"scenario: must be one of {', '.join(SCENARIOS)}, is {fault.name!r}")
-        base, blank = SCENARIOS[fault.name], Fault()
-        own = {
-            name: getattr(fault, name)
-            for name in fault.__struct_fields__
-            if getattr(fault, name) != getattr(blank, name)
-        }
-        fault = replace(base, **own)
-    for name, low, high in (
-        ("delay_ms", 0, _DELAY_MAX_MS),
-        ("price_jump_points", -_POINTS_MAX, _POINTS_MAX),
-        ("spread_points", 0, _POINTS_MAX),
-        ("rollover_spread_points", 0, _POINTS_MAX),
-        ("weekend_gap_points", 0, _POINTS_MAX),
-    ):
+    """The fault; raises FaultError if it cannot be, or does nothing."""
+    for name, low, high in _RANGES:
         if not low <= getattr(fault, name) <= high:
-            raise FaultError(f"{name}: must be {low} to {high}, is {getattr(fault, name)}")
+            raise FaultError(name, f"must be {low} to {high}, is {getattr(fault, name)}")
     if fault.times is not None and not 1 <= fault.times <= _TIMES_MAX:
-        raise FaultError(f"times: must be 1 to {_TIMES_MAX}, or left out, is {fault.times}")
+        raise FaultError("times", f"must be 1 to {_TIMES_MAX}, or left out, is {fault.times}")
     if fault.partial_volume is not None and fault.partial_volume <= 0:
-        raise FaultError("partial_volume: must be above 0")
-    if fault.retcode is not None and fault.retcode not in set(Retcode) - SUCCESS:
-        raise FaultError(f"retcode: must be one that refuses, such as 10004, is {fault.retcode}")
+        raise FaultError("partial_volume", "must be above 0")
+    if fault.retcode is not None and fault.retcode not in set(Retcode) - _NOT_REFUSING:
+        raise FaultError("retcode", f"must be one that refuses, such as 10004, is {fault.retcode}")
+    if replace(fault, scenario="", delay_shape=DelayShape.FIXED, times=None, seed=0) == Fault():
+        raise FaultError("scenario", "name a scenario, or set what goes wrong, such as delay_ms")
     return fault
 
 
@@ -168,7 +176,11 @@ class Faults:
         return FaultState(tuple(replace(running) for running in self._running), self._last_ms)
 
     def put(self, fault: Fault) -> Fault:
-        """Put a fault (or, by its `name`, a scenario) in force; raises FaultError."""
+        """Put a fault in force beside those that are; raises FaultError."""
+        if len(self._running) == limits.SIM_FAULTS:
+            raise FaultError(
+                "scenario", f"{limits.SIM_FAULTS} faults are in force already; clear them first"
+            )
         fault = check_fault(fault)
         self._running.append(_Running(fault, fault.times, SplitMix64(fault.seed).state))
         return fault
@@ -192,11 +204,6 @@ class Faults:
                 running.left -= 1
         self._running = [running for running in self._running if running.left != 0]
         return verdict
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the terminal hangs: no answers, no prices."""
-        return any(running.fault.freeze for running in self._running)
 
     # --- prices ------------------------------------------------------------------------------
 
@@ -226,7 +233,7 @@ class Faults:
             if running.fault.reorder_events:
                 deliveries = [_shuffled(running, delivery) for delivery in deliveries]
             if running.fault.duplicate_events:
-                deliveries = [delivery for delivery in deliveries for _ in range(2)]
+                deliveries.append(deliveries[0])
         return deliveries
 
 
@@ -285,9 +292,20 @@ def _moved(running: _Running, server_ms: int, bid: int, ask: int) -> tuple[int, 
 
 
 def _shuffled(running: _Running, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """Facts in a random order (Fisher and Yates)."""
-    shuffled = list(facts)
-    for last in range(len(shuffled) - 1, 0, -1):
+    """Facts in a random order (Fisher and Yates), but for those of one thing.
+
+    A later version of an order is told after an earlier one: nothing in them says which is newer.
+    """
+    things = [_thing(fact) for fact in facts]
+    told: dict[object, Iterator[Fact]] = {
+        thing: iter([fact for fact in facts if _thing(fact) == thing]) for thing in things
+    }
+    for last in range(len(things) - 1, 0, -1):
         other = _draw(running, last + 1)
-        shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
-    return tuple(shuffled)
+        things[last], things[other] = things[other], things[last]
+    return tuple(next(told[thing]) for thing in things)
+
+
+def _thing(fact: Fact) -> tuple[object, ...]:
+    """What a fact is about."""
+    return type(fact), getattr(fact, "ticket", None)

@@ -71,6 +71,11 @@ BRIDGE_FRAME_BYTES = 1024 * 1024
 BRIDGE_HELLO_MS = 5_000
 BRIDGE_RETRY_MS = 60_000
 
+# --- simulator -------------------------------------------------------------------------------
+SIM_FAULTS = 32  # faults in force at once on one account
+SIM_LOST_REPLIES = 1_000  # the newest ones, for whoever looks them up
+SIM_WAITING_COMMANDS = 10_000  # commands that a fault delays or holds back; then 10024
+
 # --- shutdown --------------------------------------------------------------------------------
 SHUTDOWN_MS = 1_500  # Ctrl-C ends within 2 s
 

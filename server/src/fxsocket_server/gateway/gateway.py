@@ -10,7 +10,7 @@ from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.lane import Lane, Verb
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.orders.place import PlaceOrder
-from fxsocket_server.gateway.ports import Bus, History, Journal
+from fxsocket_server.gateway.ports import Bus, FaultSwitch, History, Journal
 from fxsocket_server.gateway.requests import OrderRequest, check_key, one_key
 from fxsocket_server.gateway.terminal import TerminalMessage
 from fxsocket_server.model.account import Account
@@ -19,12 +19,16 @@ from fxsocket_server.security.principal import Principal
 
 
 class LinkedAccount(Struct):
-    """An account that this server runs, or ran: only a connected one has a lane."""
+    """An account that this server runs, or ran: only a connected one has a lane.
+
+    A simulated terminal has a switch for its faults.
+    """
 
     account: Account
     status: AccountStatus
     lane: Lane | None = None
     market: MarketData | None = None
+    fault_switch: FaultSwitch | None = None
     error: str | None = None
 
 

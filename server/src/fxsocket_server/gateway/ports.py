@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from fxsocket_server.broker.faults import Fault
 from fxsocket_server.gateway.changes import (
     AccountState,
     Change,
@@ -174,6 +175,22 @@ class Connector(Protocol):
 
     async def set_price(self, symbol: str, bid: int, ask: int) -> Quote:
         """Put the market there, as a tick of its own (where `capabilities.price_control`)."""
+        ...
+
+
+class FaultSwitch(Protocol):
+    """Makes a simulated terminal misbehave, on purpose; no other kind of terminal has one."""
+
+    def put_fault(self, fault: Fault) -> Fault:
+        """Put a fault in force beside those that are; raises FaultError."""
+        ...
+
+    def faults_in_force(self) -> tuple[Fault, ...]:
+        """The faults in force, each with the times that it has left."""
+        ...
+
+    def clear_faults(self) -> None:
+        """Take all faults away; commands that a fault held back are executed."""
         ...
 
 

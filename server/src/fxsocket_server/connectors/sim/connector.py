@@ -1,11 +1,13 @@
 """The Connector port on the simulated broker: nothing leaves the process at a hand-over."""
 
 import asyncio
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fxsocket_server.broker.engine import Broker
 from fxsocket_server.broker.faults import Fault, Faults, Verdict
@@ -25,6 +27,7 @@ from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.enums import OrderStatus, OrderType, Reason, Side
 from fxsocket_server.model.facts import (
     CheckResult,
+    Fact,
     Lookup,
     LookupState,
     OrderFact,
@@ -75,6 +78,9 @@ class SimConnector:
         self._owed: set[str] = set()  # tags of commands whose execution is still to come
         self._lost: dict[str, Report] = {}  # replies that a fault lost, by tag
         self._late: set[asyncio.Task[None]] = set()
+        # Facts to be told again.
+        # tidy: unbounded because only those of one delivery wait, and each fault makes one more
+        self._repeats: deque[tuple[tuple[Fact, ...], int]] = deque()
         self._turn = asyncio.Lock()  # one tick at a time, whoever makes it
 
     @property
@@ -90,6 +96,7 @@ class SimConnector:
 
     def rebuild(self, state: AccountState) -> None:
         """Start again from committed facts, with the prices that are known."""
+        self._repeats.clear()  # of what is not durable
         known = self._checkpoint()
         if not known.quotes and state.checkpoint is not None:
             known = msgspec.msgpack.decode(state.checkpoint, type=SimCheckpoint)
@@ -152,10 +159,12 @@ class SimConnector:
             if price is None:
                 return
             bid, ask = price
+            if self._repeats:
+                await self._repeat()
             facts = self.broker.on_tick(tick.symbol, tick.time_ms, bid, ask)
             if facts:
                 try:
-                    await self._sink.on_facts(facts, tick.time_ms)
+                    await self._tell(facts, tick.time_ms)
                 except JournalUnavailable:
                     return  # the lane has rebuilt the broker; the next tick fires again
             self._rolled_ms = self.broker.rollover_ms
@@ -214,9 +223,9 @@ class SimConnector:
 
     async def lookup(self, tag: str, since_ms: int) -> Lookup:
         """What became of a command: from the lost replies, else from the broker's orders."""
-        if tag in self._owed:
-            return Lookup(state=LookupState.STARTED)
         report = self._lost.get(tag)
+        if report is None and tag in self._owed:
+            return Lookup(state=LookupState.STARTED)
         orders = self.broker.lookup(tag) if report is None else ()
         if report is None and not orders:
             return Lookup(state=LookupState.NONE)
@@ -250,50 +259,113 @@ class SimConnector:
     # --- commands ----------------------------------------------------------------------------
 
     def hand_over(self, request: TradeRequest) -> Report | None:
-        """Execute at once, unless a fault says otherwise; then the report follows."""
+        """Execute at once, unless a fault says otherwise: then the report follows, or is lost."""
+        if len(self._held) + len(self._late) >= limits.SIM_WAITING_COMMANDS:
+            return self._refused(Retcode.TOO_MANY_REQUESTS, "too many commands wait for a fault")
         verdict = self.faults.on_command()
         if verdict.held:
             self._owed.add(request.tag)
             self._held.append(request)
             return None
-        if verdict.delay_ms:
-            self._report_later(request, verdict)
+        waits = bool(verdict.delay_ms or verdict.lose_reply or self._held or self._repeats)
+        self._thaw()
+        if waits:
+            self._execute_later(request, verdict)
             return None
-        return self._execute(request, verdict)
+        report = self._first_told(self._execute(request, verdict))
+        if self._repeats:
+            self._later(self._repeat_in_turn())
+        return report
 
     def _execute(self, request: TradeRequest, verdict: Verdict) -> Report:
-        time_ms = self._feed.now_ms()
         if verdict.retcode is not None:
-            return Report(
-                retcode=verdict.retcode, facts=(), time_ms=time_ms, comment=verdict.comment
-            )
-        return self.broker.request(request, time_ms, verdict.depth)
+            return self._refused(verdict.retcode, verdict.comment)
+        return self.broker.request(request, self._feed.now_ms(), verdict.depth)
 
-    def _report_later(self, request: TradeRequest, verdict: Verdict) -> None:
+    def _refused(self, retcode: int, comment: str) -> Report:
+        return Report(retcode=retcode, facts=(), time_ms=self._feed.now_ms(), comment=comment)
+
+    def _execute_later(self, request: TradeRequest, verdict: Verdict) -> None:
         self._owed.add(request.tag)
-        task = asyncio.create_task(self._report(request, verdict), name="late report")
+        self._later(self._execute_late(request, verdict))
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="after a fault")
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _report(self, request: TradeRequest, verdict: Verdict) -> None:
+    async def _execute_late(self, request: TradeRequest, verdict: Verdict) -> None:
         """Execute a command after its delay and tell what came of it."""
         await asyncio.sleep(verdict.delay_ms / 1000)
         assert self._sink is not None
         async with self._turn:
-            self._owed.discard(request.tag)
+            await self._repeat()
+            report = self._execute(request, verdict)
             with suppress(JournalUnavailable):  # the lane has rebuilt the broker
-                await self._sink.on_report(request.command_id, self._execute(request, verdict))
+                if verdict.lose_reply:
+                    await self._lose(request.tag, report)
+                else:
+                    await self._sink.on_report(request.command_id, self._first_told(report))
+                    await self._repeat()
+            self._owed.discard(request.tag)
+
+    async def _lose(self, tag: str, report: Report) -> None:
+        """Tell the facts of a report that never comes, and keep it for whoever looks it up."""
+        if report.facts:
+            await self._tell(report.facts, report.time_ms)
+        self._lost[tag] = report
+        if len(self._lost) > limits.SIM_LOST_REPLIES:
+            del self._lost[next(iter(self._lost))]
+
+    # --- facts, told as the faults will have it ----------------------------------------------
+
+    async def _tell(self, facts: tuple[Fact, ...], time_ms: int) -> None:
+        """Tell facts that answer no command; returns when they are durable."""
+        assert self._sink is not None
+        await self._sink.on_facts(self._deliveries(facts, time_ms), time_ms)
+        await self._repeat()
+
+    def _first_told(self, report: Report) -> Report:
+        """A report as it is told first."""
+        facts = self._deliveries(report.facts, report.time_ms)
+        return report if facts is report.facts else replace(report, facts=facts)
+
+    def _deliveries(self, facts: tuple[Fact, ...], time_ms: int) -> tuple[Fact, ...]:
+        """The first delivery of facts; the others follow before the broker does anything else."""
+        first, *again = self.faults.on_facts(facts)
+        self._repeats.extend((delivery, time_ms) for delivery in again)
+        return first
+
+    async def _repeat_in_turn(self) -> None:
+        async with self._turn:
+            await self._repeat()
+
+    async def _repeat(self) -> None:
+        assert self._sink is not None
+        while self._repeats:  # bounded by the faults in force
+            facts, time_ms = self._repeats.popleft()
+            with suppress(JournalUnavailable):  # then nothing of it was told either
+                await self._sink.on_facts(facts, time_ms)
+
+    # --- faults and prices -------------------------------------------------------------------
 
     def put_fault(self, fault: Fault) -> Fault:
         """Put a fault in force; raises FaultError."""
         return self.faults.put(fault)
 
+    def faults_in_force(self) -> tuple[Fault, ...]:
+        """The faults in force, each with the times that it has left."""
+        return self.faults.in_force()
+
     def clear_faults(self) -> None:
         """Take all faults away; what a frozen terminal held back is executed now."""
         self.faults.clear()
+        self._thaw()
+
+    def _thaw(self) -> None:
         held, self._held = self._held, []
         for request in held:
-            self._report_later(request, Verdict())
+            self._execute_later(request, Verdict())
 
     async def set_price(self, symbol: str, bid: int, ask: int) -> Quote:
         """Move the market and let the new price act as a tick."""
