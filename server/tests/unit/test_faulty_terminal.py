@@ -25,7 +25,7 @@ from fxsocket_server.model.facts import (
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.units import LOT
 
-from ..api.world import OpenGate, StillFeed, on_loop
+from ..api.world import OpenGate, Spy, StillFeed, on_loop
 from .broker_desk import PROFILE, request
 from .lane_bench import bench, shown
 
@@ -318,3 +318,16 @@ async def test_a_late_report_settles_its_order(tmp_path: Path) -> None:
         b.connector.put_fault(Fault(delay_ms=1, times=1))
         assert shown(await b.place())["status"] == "FILLED"
         assert b.types() == ["order.pending", "order.filled", "deal.added", "position.opened"]
+
+
+@on_loop
+async def test_what_is_new_is_booked_without_asking_the_disk(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        with Spy(b.journal, "is_booked") as asked:
+            await b.place(sl=1.08)
+            await b.connector.set_price("EURUSD", 107_990, 108_000)
+            assert asked.count == 0
+            b.connector.put_fault(Fault(duplicate_events=True))
+            await b.place(sl=1.07)
+            await b.connector.set_price("EURUSD", 106_990, 107_000)
+            assert asked.count > 0

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from fxsocket_server.bootstrap.accounts import load_profile, new_account
 from fxsocket_server.broker.engine import Broker
+from fxsocket_server.broker.profile import Profile
 from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.rng import SplitMix64
@@ -34,10 +35,10 @@ from fxsocket_server.settings import Settings
 LOT = 10**8
 START_MS = 1_767_571_200_000
 PROFILE = load_profile("standard")
-SPECS = {"EURUSD": PROFILE.symbols["EURUSD"]}
 ACCOUNT = new_account(Settings(), PROFILE, "acc_1", "usr_1", 1, START_MS)
 
 Group = tuple[Fact, ...]
+Step = tuple[str, int, int]
 
 
 class Books:
@@ -45,8 +46,8 @@ class Books:
 
     def __init__(self) -> None:
         state = AccountState(
-            epoch="e", head_seq=0, balance=0, credit=0, last_order_ticket=0, last_deal_ticket=0,
-            orders=[], positions=[], checkpoint=None,
+            epoch="e", head_seq=0, balance=0, credit=0, last_order_ticket=0,
+            last_position_ticket=0, last_deal_ticket=0, orders=[], positions=[], checkpoint=None,
         )  # fmt: skip
         self.book = Book(state)
         ids = IdFactory(SplitMix64(1).bytes, ManualClock(START_MS).wall_ms)
@@ -87,7 +88,7 @@ class Books:
 
 # --- a broker that is driven at random -------------------------------------------------------
 
-_steps = st.lists(
+STEPS = st.lists(
     st.tuples(
         st.sampled_from(
             ("buy", "sell", "close", "part", "limit", "stop", "stops", "move", "drop", "date")
@@ -102,10 +103,10 @@ _steps = st.lists(
 class Driven:
     """Turns random steps into requests and prices, and keeps the facts of each."""
 
-    def __init__(self) -> None:
-        terms = PROFILE.terms(currency="USD", leverage=100, sessions_apply=False)
-        self.broker = Broker(terms, SPECS)
-        self.groups: list[Group] = [self.broker.deposit(1_000_000, START_MS, "Initial deposit")]
+    def __init__(self, profile: Profile = PROFILE, deposit: int = 1_000_000) -> None:
+        terms = profile.terms(currency="USD", leverage=100, sessions_apply=False)
+        self.broker = Broker(terms, {"EURUSD": profile.symbols["EURUSD"]})
+        self.groups: list[Group] = [self.broker.deposit(deposit, START_MS, "Initial deposit")]
         self.time_ms = START_MS
         self.bid = 108_340
         self.tick(0)
@@ -168,8 +169,8 @@ class Driven:
         self.tick(move)
 
 
-def driven(steps: list[tuple[str, int, int]]) -> Driven:
-    run = Driven()
+def driven(steps: list[Step], profile: Profile = PROFILE, deposit: int = 1_000_000) -> Driven:
+    run = Driven(profile, deposit)
     for step in steps:
         run.step(*step)
     return run
@@ -179,10 +180,10 @@ def driven(steps: list[tuple[str, int, int]]) -> Driven:
 
 
 @settings(max_examples=60)
-@given(_steps)
+@given(STEPS)
 @example([("limit", 1, 100), ("date", 1, 0)])
 @example([("stop", 1, 10), ("move", 0, 30), ("drop", 0, 0)])
-def test_the_records_are_what_the_broker_holds(steps: list[tuple[str, int, int]]) -> None:
+def test_the_records_are_what_the_broker_holds(steps: list[Step]) -> None:
     run, books = driven(steps), Books()
     for group in run.groups:
         books.fold(group)
@@ -209,8 +210,8 @@ def test_the_records_are_what_the_broker_holds(steps: list[tuple[str, int, int]]
 
 
 @settings(max_examples=60)
-@given(_steps)
-def test_a_position_is_the_sum_of_its_deals(steps: list[tuple[str, int, int]]) -> None:
+@given(STEPS)
+def test_a_position_is_the_sum_of_its_deals(steps: list[Step]) -> None:
     run, books = driven(steps), Books()
     for group in run.groups:
         books.fold(group)
@@ -226,10 +227,8 @@ def test_a_position_is_the_sum_of_its_deals(steps: list[tuple[str, int, int]]) -
 
 
 @settings(max_examples=60)
-@given(_steps, st.lists(st.booleans(), min_size=31, max_size=31))
-def test_telling_a_group_again_changes_nothing(
-    steps: list[tuple[str, int, int]], commits: list[bool]
-) -> None:
+@given(STEPS, st.lists(st.booleans(), min_size=31, max_size=31))
+def test_telling_a_group_again_changes_nothing(steps: list[Step], commits: list[bool]) -> None:
     """Whether or not the first telling is durable when the second comes."""
     books = Books()
     for number, group in enumerate(driven(steps).groups):
@@ -244,10 +243,8 @@ def test_telling_a_group_again_changes_nothing(
 
 
 @settings(max_examples=60)
-@given(_steps, st.integers(0, 100))
-def test_telling_the_last_groups_again_ends_where_it_was(
-    steps: list[tuple[str, int, int]], start: int
-) -> None:
+@given(STEPS, st.integers(0, 100))
+def test_telling_the_last_groups_again_ends_where_it_was(steps: list[Step], start: int) -> None:
     """As a terminal does that was cut off before it heard what had arrived."""
     groups, books = driven(steps).groups, Books()
     for group in groups:
@@ -259,8 +256,8 @@ def test_telling_the_last_groups_again_ends_where_it_was(
 
 
 @settings(max_examples=30)
-@given(_steps)
-def test_events_are_numbered_without_a_hole(steps: list[tuple[str, int, int]]) -> None:
+@given(STEPS)
+def test_events_are_numbered_without_a_hole(steps: list[Step]) -> None:
     books = Books()
     changes = [books.fold(group) for group in driven(steps).groups]
     events = [event for change in changes for event in change.events]

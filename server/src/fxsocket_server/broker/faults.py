@@ -31,6 +31,7 @@ _RANGES = (
     ("spread_points", 0, _POINTS_MAX),
     ("rollover_spread_points", 0, _POINTS_MAX),
     ("weekend_gap_points", 0, _POINTS_MAX),
+    ("seed", -(1 << 63), (1 << 63) - 1),
 )
 # To a client these are no refusals: there is nothing to refuse with.
 _NOT_REFUSING = SUCCESS | {Retcode.NO_CHANGES}

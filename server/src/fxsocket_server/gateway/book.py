@@ -4,7 +4,7 @@ The book may be ahead of the journal by the changes under way. Whoever shows it 
 waits until what was read is durable (`Lane.settled`).
 """
 
-from fxsocket_server.gateway.changes import AccountState, Change
+from fxsocket_server.gateway.changes import AccountState, Change, Table
 from fxsocket_server.model.enums import DONE_STATUSES, PositionStatus
 from fxsocket_server.model.records import Order, Position
 
@@ -24,6 +24,11 @@ class Book:
         self._order_by_tag: dict[str, str] = {}
         self._position_by_ticket: dict[int, str] = {}
         self.new_deals: set[int] = set()  # tickets of deals that are not durable yet
+        self._last_ticket: dict[Table, int] = {
+            "orders": state.last_order_ticket,
+            "positions": state.last_position_ticket,
+            "deals": state.last_deal_ticket,
+        }
         for order in state.orders:
             self.put_order(order)
         for position in state.positions:
@@ -35,6 +40,7 @@ class Book:
         if order.ticket is not None:
             self._order_by_ticket[order.ticket] = order.id
             self._order_by_tag.pop(order.tag, None)
+            self._saw("orders", order.ticket)
         elif order.tag:
             self._order_by_tag[order.tag] = order.id
 
@@ -42,6 +48,19 @@ class Book:
         """Keep the newest version of a position."""
         self.positions[position.id] = position
         self._position_by_ticket[position.ticket] = position.id
+        self._saw("positions", position.ticket)
+
+    def add_deal(self, ticket: int) -> None:
+        """Keep the number of a deal until it is durable."""
+        self.new_deals.add(ticket)
+        self._saw("deals", ticket)
+
+    def _saw(self, table: Table, ticket: int) -> None:
+        self._last_ticket[table] = max(ticket, self._last_ticket[table])
+
+    def is_highest(self, table: Table, ticket: int) -> bool:
+        """Whether a number is above all that were ever booked: then it is new for certain."""
+        return ticket > self._last_ticket[table]
 
     def order_by_ticket(self, ticket: int | None) -> Order | None:
         """The order that the broker knows by this number, if it is live."""

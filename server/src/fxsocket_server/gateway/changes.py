@@ -81,6 +81,7 @@ class AccountState(Struct, frozen=True, kw_only=True):
     balance: int
     credit: int
     last_order_ticket: int
+    last_position_ticket: int
     last_deal_ticket: int
     orders: list[Order]
     positions: list[Position]

@@ -92,9 +92,6 @@ class Lane:
         self.published_seq = state.head_seq
 
     def _is_booked(self, table: Table, ticket: int) -> bool:
-        # A simulated broker's facts come once, straight from its state: no need to ask the disk.
-        if self.connector.capabilities.in_process:
-            return False
         return self.journal.is_booked(self.account.id, table, ticket)
 
     def _order_by_tag(self, tag: str) -> Order | None:

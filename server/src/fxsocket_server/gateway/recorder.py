@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.book import Book
+from fxsocket_server.gateway.booking_order import in_booking_order
 from fxsocket_server.gateway.changes import Change, Event, Table
 from fxsocket_server.gateway.views import (
     BalanceView,
@@ -77,7 +78,7 @@ class Recorder:
         self.account = account
         self.book = book
         self._ids = ids
-        self._is_booked = is_booked
+        self._is_durable = is_booked
         self._done_order_by_tag = done_order_by_tag
         self._reserved: dict[int, str] = {}
 
@@ -110,8 +111,8 @@ class Recorder:
         self.event(change, event_type or _ORDER_EVENTS[order.status], b'"order":' + body)
 
     def facts(self, change: Change, facts: tuple[Fact, ...], order_id: str | None = None) -> None:
-        """Apply a terminal's facts in order; `order_id` is our order that they answer."""
-        for fact in facts:
+        """Apply a terminal's facts, told in any order; `order_id` is our order they answer."""
+        for fact in in_booking_order(facts, self._is_new):
             if type(fact) is OrderFact:
                 self._order_fact(change, fact, order_id)
             elif type(fact) is DealFact:
@@ -120,6 +121,10 @@ class Recorder:
                 self._position_fact(change, fact)
             elif type(fact) is BalanceFact:
                 self._balance_fact(change, fact)
+
+    def _is_booked(self, table: Table, ticket: int) -> bool:
+        """Whether what is not live was booked before; what is new is told without the disk."""
+        return not self.book.is_highest(table, ticket) and self._is_durable(table, ticket)
 
     # --- orders ------------------------------------------------------------------------------
 
@@ -153,9 +158,11 @@ class Recorder:
         return done if done is not None and done.ticket is None else None
 
     def _is_past(self, known: Order | None, fact: OrderFact) -> bool:
-        """Whether a fact is of an order that was done when it was told before."""
+        """Whether a fact tells what an order was before what is known of it."""
         if known is None:
             return self._is_booked("orders", fact.ticket)
+        if fact.filled_volume < known.filled_volume:
+            return True
         return (
             known.ticket is not None
             and known.status in DONE_STATUSES
@@ -216,10 +223,14 @@ class Recorder:
 
     # --- deals -------------------------------------------------------------------------------
 
+    def _is_new(self, fact: DealFact) -> bool:
+        ticket = fact.ticket
+        return ticket not in self.book.new_deals and not self._is_booked("deals", ticket)
+
     def _deal_fact(self, change: Change, fact: DealFact) -> None:
-        if fact.ticket in self.book.new_deals or self._is_booked("deals", fact.ticket):
+        if not self._is_new(fact):
             return
-        self.book.new_deals.add(fact.ticket)
+        self.book.add_deal(fact.ticket)
         order = self.book.order_by_ticket(fact.order_ticket)
         position = self.book.position_by_ticket(fact.position_ticket)
         deal = Deal(

@@ -197,6 +197,7 @@ class SqliteJournal:
             balance=balance,
             credit=credit,
             last_order_ticket=self._last_ticket("orders", account_id),
+            last_position_ticket=self._last_ticket("positions", account_id),
             last_deal_ticket=self._last_ticket("deals", account_id),
             orders=self._live_orders(account_id),
             positions=self._open_positions(account_id),
