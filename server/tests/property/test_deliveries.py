@@ -117,7 +117,7 @@ def _all_of(b: Bench) -> Any:
         list(b.lane.book.positions.values()),
         b.lane.book.balance,
         [(event.seq, event.type, event.payload) for event in events],
-        b.connector.snapshot(),
+        b.connector.broker.terminal_snapshot(),
     )
 
 

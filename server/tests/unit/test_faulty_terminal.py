@@ -1,9 +1,10 @@
 """What a simulated terminal does with the faults in force: each is obeyed at the connector."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.core import limits
 from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.errors import JournalUnavailable
+from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.model.facts import (
     BalanceFact,
     DealFact,
@@ -27,7 +29,7 @@ from fxsocket_server.model.units import LOT
 
 from ..api.world import OpenGate, Spy, StillFeed, on_loop
 from .broker_desk import PROFILE, request
-from .lane_bench import bench, shown
+from .lane_bench import Bench, bench, shown, turn
 
 TAG = "~0123456789 "
 
@@ -304,12 +306,12 @@ async def test_a_server_that_is_killed_before_a_late_execution_rejects_it(tmp_pa
         waiting = shown(await b.place(key="k", wait_ms=0))
         assert waiting["status"] == "PENDING"
     async with bench(tmp_path) as b:
-        await b.lane.settle_lost_intents()
+        await b.lane.resume()
         [found] = b.orders()
         assert (found.id, found.status, found.reason) == (
             waiting["id"], "REJECTED", "lost_in_restart",
         )  # fmt: skip
-        assert b.connector.snapshot().positions == ()
+        assert (await b.connector.snapshot()).positions == ()
 
 
 @on_loop
@@ -318,6 +320,71 @@ async def test_a_late_report_settles_its_order(tmp_path: Path) -> None:
         b.connector.put_fault(Fault(delay_ms=1, times=1))
         assert shown(await b.place())["status"] == "FILLED"
         assert b.types() == ["order.pending", "order.filled", "deal.added", "position.opened"]
+
+
+async def looked_up(b: Bench, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """The answer of a command whose reply is lost, once the terminal is asked for it."""
+    waiting = asyncio.create_task(work)
+    await turn()
+    b.clock.advance(limits.LOOKUP_AFTER_MS)
+    while not waiting.done():  # bounded by the watchdog: the reply is lost a turn or two later
+        await b.lane.terminal.look_after()
+        await turn()
+    return await waiting
+
+
+@on_loop
+async def test_a_lost_reply_is_settled_by_its_facts(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.connector.put_fault(Fault(lose_reply=True))
+        held = shown(await b.place(key="k"))
+        assert (held["status"], held["price"]) == ("FILLED", 1.0835)
+        assert shown(await b.place(key="k")) == held
+        moved = shown(await looked_up(b, b.stops(held["position_id"], wait_ms=30_000)))
+        assert moved["sl"] == 1.07
+        closed = shown(await looked_up(b, b.close(held["position_id"], wait_ms=30_000)))
+        assert closed["status"] == "CLOSED"
+        assert b.types() == [
+            "order.pending", "order.filled", "deal.added", "position.opened",
+            "position.changed",
+            "order.pending", "order.filled", "deal.added", "position.closed", "balance.changed",
+        ]  # fmt: skip
+
+
+@on_loop
+async def test_a_lost_refusal_is_found_out(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.connector.put_fault(Fault(lose_reply=True, retcode=Retcode.NO_MONEY, times=1))
+        answer = await looked_up(b, b.place())
+        assert (answer.status, shown(answer)["retcode_name"]) == (422, "NO_MONEY")
+
+
+@on_loop
+async def test_no_more_lost_replies_are_kept_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SIM_LOST_REPLIES", 3)
+    async with bench(tmp_path) as b:
+        b.connector.put_fault(Fault(lose_reply=True))
+        for _ in range(5):
+            assert shown(await b.place(volume=0.01))["status"] == "FILLED"
+        assert len(b.connector._lost) == 3
+
+
+@on_loop
+async def test_a_frozen_order_is_unknown_until_it_thaws(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.connector.put_fault(Fault(freeze=True))
+        frozen = shown(await b.place(key="k", wait_ms=0))
+        b.clock.advance(limits.UNKNOWN_AFTER_MS)
+        await b.lane.terminal.look_after()
+        assert shown(await b.place(key="k"))["status"] == "UNKNOWN"
+        b.connector.clear_faults()
+        running = b.lane._running[next(iter(b.lane._running))]
+        await running.outcome
+        assert shown(await b.place(key="k"))["status"] == "FILLED"
+        assert len(b.orders()) == 1
+        assert b.orders()[0].id == frozen["id"]
 
 
 @on_loop
