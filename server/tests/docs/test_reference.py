@@ -40,11 +40,11 @@ def rows(text: str) -> list[list[str]]:
 
 
 def options() -> dict[str, dict[str, Option]]:
-    """The command line's options by name, each by the commands that have it."""
+    """The options of the commands that serve by name, each by the commands that have it."""
     group = typer.main.get_command(app)
     found: dict[str, dict[str, Option]] = {}
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
-        for option in command.params:
+    for name in ("demo", "serve"):
+        for option in group.commands[name].params:  # type: ignore[attr-defined]
             found.setdefault(option.opts[0], {})[name] = option
     return found
 

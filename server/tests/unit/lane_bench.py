@@ -37,7 +37,9 @@ ACCOUNT = new_account(Settings(), load_profile("standard"), "acc_1", "usr_1", 1,
 class Bench:
     """A lane on a journal of its own, with a terminal of a kind."""
 
-    def __init__(self, journal: SqliteJournal, kind: type[SimConnector]) -> None:
+    def __init__(
+        self, journal: SqliteJournal, kind: type[SimConnector], profile_name: str = "standard"
+    ) -> None:
         self.journal = journal
         self.clock = ManualClock()
         self.points: list[str] = []
@@ -46,9 +48,9 @@ class Bench:
         self.ids = IdFactory(SplitMix64(1).bytes, self.clock.wall_ms)
         bus = InProcessBus(_fail)
         bus.subscribe("events.acc_1", self._on_events)
-        profile = load_profile("standard")
+        profile = load_profile(profile_name)
         terms = profile.terms(currency="USD", leverage=100, sessions_apply=False)
-        feed = StillFeed(self.clock)
+        feed = StillFeed(self.clock, profile.symbols)
         self.connector = kind("acc_1", terms, profile.symbols, feed, OpenGate())
         state = journal.open_account("acc_1", "usr_1", "epoch")
         self.connector.rebuild(state)
@@ -173,10 +175,12 @@ def snapshot(b: Bench) -> Any:
 
 
 @asynccontextmanager
-async def bench(folder: Path, kind: type[SimConnector] = SimConnector) -> AsyncIterator[Bench]:
+async def bench(
+    folder: Path, kind: type[SimConnector] = SimConnector, profile_name: str = "standard"
+) -> AsyncIterator[Bench]:
     journal = SqliteJournal(folder / "journal.db", asyncio.get_running_loop())
     try:
-        bench = Bench(journal, kind)
+        bench = Bench(journal, kind, profile_name)
         await bench.open()
         yield bench
         await bench.connector.stop()

@@ -7,6 +7,7 @@ import typer
 
 from fxsocket_server.cli import profile as profile_commands
 from fxsocket_server.cli.run import run
+from fxsocket_server.cli.verify import VERIFY_EXAMPLE, verify_journal
 from fxsocket_server.settings import (
     BRIDGE_PORT,
     PORT,
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(profile_commands.app, name="profile")
+app.command("verify-journal", epilog=VERIFY_EXAMPLE)(verify_journal)
 
 Data = Annotated[Path, typer.Option(envvar="FXSOCKET_DATA", help="Folder that holds all state.")]
 Host = Annotated[str, typer.Option(envvar="FXSOCKET_HOST", help="Address to listen on.")]

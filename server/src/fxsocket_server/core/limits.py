@@ -39,6 +39,7 @@ JOURNAL_GROUP_CHANGES = 512  # change sets that share one commit
 EQUITY_LOOK_MS = 1_000  # how often a worker looks whether an account's next minute has begun
 EQUITY_BUFFER_SAMPLES = 500  # samples of a fast replay that are written together
 EQUITY_RETENTION_MS = 400 * 24 * 3_600_000  # a year and a month to compare it with
+AUDIT_FINDINGS = 1_000  # findings of verify-journal that are listed; more are counted
 CHECKPOINT_MS = 1_000  # how often the last price and generator state are saved
 
 # --- rates (the demo's plan) -----------------------------------------------------------------

@@ -13,12 +13,8 @@ from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.book import Book
 from fxsocket_server.gateway.booking_order import in_booking_order
 from fxsocket_server.gateway.changes import Change, Event, Table
-from fxsocket_server.gateway.views import (
-    BalanceView,
-    deal_view,
-    order_view,
-    position_view,
-)
+from fxsocket_server.gateway.payloads import balance_payload, deal_payload, position_payload
+from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import (
     DONE_STATUSES,
@@ -29,7 +25,7 @@ from fxsocket_server.model.enums import (
 )
 from fxsocket_server.model.facts import BalanceFact, DealFact, Fact, OrderFact, PositionFact
 from fxsocket_server.model.records import Deal, Order, Position
-from fxsocket_server.model.units import POWERS, div_half_away
+from fxsocket_server.model.units import div_half_away
 
 _ORDER_EVENTS = {
     OrderStatus.PENDING: "order.pending",
@@ -257,7 +253,7 @@ class Recorder:
         )
         change.deals.append(deal)
         type_ = _BALANCE_EVENTS.get(fact.type, "deal.added")
-        self.event(change, type_, b'"deal":' + encode(deal_view(deal, self.account.money_digits)))
+        self.event(change, type_, deal_payload(deal, self.account.money_digits))
         if position is not None and fact.entry not in (None, DealEntry.IN):
             self.book.put_position(_booked(position, fact))
 
@@ -307,7 +303,7 @@ class Recorder:
     def _position(self, change: Change, position: Position, type_: str) -> None:
         self.book.put_position(position)
         change.positions[position.id] = position
-        self.event(change, type_, self._position_payload(position))
+        self.event(change, type_, position_payload(position, self.account.money_digits))
 
     def _position_of_terminal(self, fact: PositionFact) -> Position:
         order = self.book.order_by_ticket(fact.order_ticket)
@@ -329,22 +325,15 @@ class Recorder:
             updated_ms=fact.time_ms,
         )
 
-    def _position_payload(self, position: Position) -> bytes:
-        view = position_view(
-            position, position.close_price, position.profit, self.account.money_digits
-        )
-        return b'"position":' + encode(view)
-
     def _balance_fact(self, change: Change, fact: BalanceFact) -> None:
         if (fact.balance, fact.credit) == (self.book.balance, self.book.credit):
             return
         self.book.balance = change.balance = fact.balance
         self.book.credit = change.credit = fact.credit
-        money = self.account.money_digits
-        view = BalanceView(
-            fact.balance / POWERS[money], fact.credit / POWERS[money], self.account.currency
+        payload = balance_payload(
+            fact.balance, fact.credit, self.account.currency, self.account.money_digits
         )
-        self.event(change, "balance.changed", b'"balance":' + encode(view))
+        self.event(change, "balance.changed", payload)
 
 
 def _told_as(known: Order | None, order: Order) -> str | None:
