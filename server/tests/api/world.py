@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from fxsocket_server.api.app import build_app
 from fxsocket_server.api.context import Context
+from fxsocket_server.api.protocol import ConnectionBounds
 from fxsocket_server.api.server import RestServer
 from fxsocket_server.bootstrap.accounts import load_profile, new_account
 from fxsocket_server.bootstrap.crash import never
@@ -200,12 +201,18 @@ class Spy:
 class World:
     """A running REST server with one simulated account; `close` ends it."""
 
-    def __init__(self, folder: Path, start_ms: int = MONDAY_MS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start_ms: int = MONDAY_MS,
+        bounds: ConnectionBounds = ConnectionBounds(),
+    ) -> None:
         self.clock = ManualClock(start_ms)
         self.ids = IdFactory(SplitMix64(7).bytes, self.clock.wall_ms)
         self.not_ready: str | None = None
         self.failures: list[Any] = []
         self._folder = folder
+        self._bounds = bounds
         self.journal_path = folder / "journal.db"
         self._numbers = _count(1)
         self._loop = uvloop.new_event_loop()
@@ -228,13 +235,14 @@ class World:
             ids=self.ids,
             requests=RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST),
             risk_reducing=RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST),
+            strangers=RateLimiter(limits.UNKNOWN_PER_S, limits.UNKNOWN_BURST),
             version="1.2.3",
             spec_folder=spec_folder(),
             is_ready=lambda: self.not_ready,
             log=lambda *_, **fields: self.failures.append(fields.get("exc_info")),
         )
-        self._rest = RestServer(build_app(self.context), "127.0.0.1", 0)
-        await self._rest.start()
+        self.rest = RestServer(build_app(self.context), "127.0.0.1", 0, bounds=self._bounds)
+        await self.rest.start()
 
     def _rebuild(self) -> None:
         for lane in self.lanes():
@@ -243,7 +251,7 @@ class World:
     @property
     def root(self) -> str:
         """Where the server listens."""
-        return f"http://127.0.0.1:{self._rest.port}"
+        return f"http://127.0.0.1:{self.rest.port}"
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the server's loop and wait for it."""
@@ -265,7 +273,7 @@ class World:
         self._loop.close()
 
     async def _stop(self) -> None:
-        await self._rest.stop()
+        await self.rest.stop()
         for lane in self.lanes():
             await lane.connector.stop()
         self.journal.close()

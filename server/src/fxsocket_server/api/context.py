@@ -21,6 +21,7 @@ class Context(Struct, kw_only=True):
     ids: IdFactory
     requests: RateLimiter
     risk_reducing: RateLimiter
+    strangers: RateLimiter
     version: str
     spec_folder: Path
     is_ready: Callable[[], str | None]

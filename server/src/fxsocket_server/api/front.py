@@ -6,6 +6,7 @@ it only once.
 
 import asyncio
 from collections.abc import Generator
+from http import HTTPStatus
 from math import ceil
 from typing import Generic, TypeVar
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 Headers = list[tuple[bytes, bytes]]
 
 _STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
+_POSITIONS = "/v1/positions/"
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 
 
@@ -35,10 +38,11 @@ class Front:
         self._open_paths = open_paths
         self._context = context
         self._policies = {
-            id(limiter): f'"{name}";q={limiter.burst};w={ceil(limiter.burst / limiter.per_s)}'
+            id(limiter): (b'"%s"' % name, b";q=%d;w=%d" % (limiter.burst, limiter.window_s))
             for name, limiter in (
-                ("requests", context.requests),
-                ("risk-reducing", context.risk_reducing),
+                (b"requests", context.requests),
+                (b"risk-reducing", context.risk_reducing),
+                (b"without-key", context.strangers),
             )
         }
 
@@ -89,11 +93,25 @@ class Front:
             header = None if authorization is None else authorization.decode("latin-1")
             principal = self._context.keyring.authenticate(bearer(header))
         except Problem:
-            headers += self._limit_headers(self._context.requests, None)
+            self._count_stranger(scope, headers)
             raise
         scope["fxs.principal"] = principal
-        limiter = self._limiter(scope)
-        verdict = limiter.take(principal.key_id, self._context.clock.monotonic_ms())
+        trust = scope.get("fxs.trust")
+        if trust is not None:
+            trust()
+        self._count(self._limiter(scope), principal.key_id, headers)
+
+    def _count_stranger(self, scope: Scope, headers: Headers) -> None:
+        """Count a request without a valid key against its address; a flood is cut off."""
+        client = scope.get("client")
+        try:
+            self._count(self._context.strangers, client[0] if client else "", headers)
+        except Problem:
+            headers.append((b"connection", b"close"))
+            raise
+
+    def _count(self, limiter: RateLimiter, whose: str, headers: Headers) -> None:
+        verdict = limiter.take(whose, self._context.clock.monotonic_ms())
         headers += self._limit_headers(limiter, verdict)
         if not verdict.allowed:
             raise Problem(
@@ -103,17 +121,17 @@ class Front:
             )
 
     def _limiter(self, scope: Scope) -> RateLimiter:
-        # Closing and cancelling must get through when opening is throttled.
+        # Closing, cancelling and halting must get through when opening is throttled.
         context = self._context
-        return context.risk_reducing if scope["method"] == "DELETE" else context.requests
+        return context.risk_reducing if _reduces_risk(scope) else context.requests
 
     def _limit_headers(self, limiter: RateLimiter, verdict: Verdict | None) -> Headers:
         remaining = limiter.burst if verdict is None else verdict.remaining
         reset = 0 if verdict is None else ceil(verdict.full_s)
         left, wait = b"%d" % remaining, b"%d" % reset
-        name = b'"risk-reducing"' if limiter is self._context.risk_reducing else b'"requests"'
+        name, policy = self._policies[id(limiter)]
         return [
-            (b"ratelimit-policy", self._policies[id(limiter)].encode()),
+            (b"ratelimit-policy", name + policy),
             (b"ratelimit", name + b";r=" + left + b";t=" + wait),
             (b"x-ratelimit-limit", b"%d" % limiter.burst),
             (b"x-ratelimit-remaining", left),
@@ -125,21 +143,40 @@ class Front:
     async def _answer(
         self, send: "_Sent", problem: Problem, request_id: str, headers: Headers
     ) -> None:
-        body = encode(problem_view(problem, request_id))
         if len(headers) == 1:
             headers += self._limit_headers(self._context.requests, None)
-        own: Headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        if problem.kind.status == 401:
-            own.append((b"www-authenticate", b"Bearer"))
-        if problem.retry_after_s is not None:
-            own.append((b"retry-after", b"%d" % problem.retry_after_s))
-        if isinstance(problem, _MethodProblem):
-            own.append((b"allow", problem.allow.encode()))
+        own, body = _answer_of(problem, request_id)
         await send({"type": "http.response.start", "status": problem.kind.status, "headers": own})
         await send({"type": "http.response.body", "body": body})
+
+    def raw_answer(self, problem: Problem) -> bytes:
+        """A whole HTTP answer to what never became a request; the connection closes after it."""
+        request_id = self._context.ids.make("req_")
+        own, body = _answer_of(problem, request_id)
+        headers = [
+            *own,
+            (b"x-request-id", request_id.encode()),
+            *self._limit_headers(self._context.requests, None),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        return _STATUS_LINES[problem.kind.status] + lines + b"\r\n" + body
+
+
+def _answer_of(problem: Problem, request_id: str) -> tuple[Headers, bytes]:
+    """Headers and body that tell of a problem."""
+    body = encode(problem_view(problem, request_id))
+    headers: Headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if problem.kind.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % problem.retry_after_s))
+    if isinstance(problem, _MethodProblem):
+        headers.append((b"allow", problem.allow.encode()))
+    return headers, body
 
 
 class _Sent:
@@ -192,7 +229,21 @@ def _too_large() -> Problem:
     )
 
 
+def _reduces_risk(scope: Scope) -> bool:
+    """Whether a request can only close, cancel or halt."""
+    path: str = scope["path"]
+    if scope["method"] == "DELETE":
+        return path.startswith((_POSITIONS, "/v1/orders/"))
+    if scope["method"] != "POST":
+        return False
+    if path.startswith("/v1/accounts/"):
+        return path.endswith("/halt")
+    return path.startswith(_POSITIONS) and path.endswith(("/close-by", "/close-all"))
+
+
 def _check_size(scope: Scope) -> None:
+    if len(scope["headers"]) > limits.HEADER_COUNT:
+        raise Problem("headers_too_large", f"a request may have {limits.HEADER_COUNT} headers")
     size = len(scope["raw_path"]) + len(scope["query_string"])
     for name, value in scope["headers"]:
         size += len(name) + len(value)

@@ -2,13 +2,31 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol, cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
+from fxsocket_server.api.deliveries import Delivery
+from fxsocket_server.api.protocol import ConnectionBounds, GuardedProtocol, House
 from fxsocket_server.core import limits
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.security.doorkeeper import Doorkeeper
+
+
+class App(Protocol):
+    """What answers requests, and what never became one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        ...
+
+    def raw_answer(self, problem: Problem) -> bytes:
+        """A whole HTTP answer to what never became a request."""
+        ...
 
 
 class _Server(uvicorn.Server):
@@ -23,15 +41,32 @@ class RestServer:
     """The REST port."""
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, tls: tuple[str, str] | None = None
+        self,
+        app: App,
+        host: str,
+        port: int,
+        tls: tuple[str, str] | None = None,
+        *,
+        delivery: Callable[[], Delivery] | None = None,
+        bounds: ConnectionBounds = ConnectionBounds(),
     ) -> None:
+        self.doorkeeper: Doorkeeper[GuardedProtocol] = Doorkeeper(
+            limits.CONNECTIONS, limits.CONNECTIONS_UNKNOWN
+        )
+        house = House(
+            doorkeeper=self.doorkeeper,
+            refusal=app.raw_answer,
+            delivery=delivery,
+            bounds=bounds,
+        )
+        protocol = functools.partial(GuardedProtocol, house)
         self._socket = socket.create_server((host, port), backlog=2048)
         certificate, key = tls or (None, None)
         self._server = _Server(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=cast(type[asyncio.Protocol], protocol),  # uvicorn calls it, no more
                 ws="none",
                 lifespan="off",
                 access_log=False,

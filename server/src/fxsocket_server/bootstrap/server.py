@@ -121,6 +121,7 @@ class Server:
         self._gateway = Gateway(self._journal, self._bus, self._clock, self._ids, BundledHistory())
         self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
+        self._strangers = RateLimiter(limits.UNKNOWN_PER_S, limits.UNKNOWN_BURST)
         self._hub = StreamHub(
             self._gateway, self._keyring, self._bus, self._clock, self._requests, self._log
         )
@@ -146,6 +147,7 @@ class Server:
                 ids=self._ids,
                 requests=self._requests,
                 risk_reducing=self._risk_reducing,
+                strangers=self._strangers,
                 version=server_version(),
                 spec_folder=spec_folder(),
                 is_ready=self._not_ready_reason,

@@ -2,9 +2,17 @@
 
 # --- HTTP ------------------------------------------------------------------------------------
 HEADER_BYTES = 32 * 1024  # names, values and query; browsers send a tenth of it
+HEADER_COUNT = 64  # a browser behind three proxies sends half of it
+HEADER_READ_MS = 5_000  # a head that dribbles in slower than this is refused with 408
 BODY_BYTES = 256 * 1024  # an order is 200 bytes; 100 of them in a batch still fit
 BODY_DRAIN_BYTES = 16 * 1024 * 1024  # read and dropped so that the 413 reaches the sender
 BODY_READ_MS = 10_000  # a body that dribbles in slower than this is refused with 408
+CONNECTIONS = 4_096  # of the REST port; each costs a descriptor and some 10 KiB
+CONNECTIONS_UNKNOWN = 256  # of one address that have not shown a key; the oldest makes room
+CONNECTION_REQUESTS = 100_000  # then it closes after an answer, so that nothing lives for ever
+CONNECTION_CLOSE_MS = 5_000  # a client has this long to read what is left before the cut
+ANSWER_STALL_MS = 30_000  # a reader that takes less than the next line in this time is cut
+ANSWER_STALL_BYTES = 64 * 1024
 JSON_DEPTH = 32  # no command nests deeper than 3
 PAGE_ROWS = 1_000  # rows of one page of any list
 PAGE_ROWS_DEFAULT = 100
@@ -45,6 +53,9 @@ CHECKPOINT_MS = 1_000  # how often the last price and generator state are saved
 # --- rates (the demo's plan) -----------------------------------------------------------------
 REQUESTS_PER_S = 20_000
 REQUESTS_BURST = 40_000
+UNKNOWN_PER_S = 20  # requests of one address without a valid key
+UNKNOWN_BURST = 100
+RATE_KEYS = 20_000  # buckets remembered at once, keys or addresses
 
 # --- stream ----------------------------------------------------------------------------------
 STREAM_CONNECTIONS = 10_000
