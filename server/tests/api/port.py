@@ -10,24 +10,26 @@ from typing import Any
 from fxsocket_server.api.protocol import ConnectionBounds
 from fxsocket_server.api.server import RestServer
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.delivery import Delivery
 
 BIG = 32 * 1024 * 1024  # more than the kernel takes at once
 
 
-class Watch:
+class Watch(Delivery):
     """What the socket told of one answer."""
 
     def __init__(self, port: "Port") -> None:
+        super().__init__()
         self.told: list[str] = []
         self._port = port
 
     def answer_written(self) -> None:
-        self._tell("written")
+        self._note("written")
 
     def connection_lost(self, *, reset: bool) -> None:
-        self._tell("reset" if reset else "ended")
+        self._note("reset" if reset else "ended")
 
-    def _tell(self, what: str) -> None:
+    def _note(self, what: str) -> None:
         self.told.append(what)
         self._port.changed.set()
 

@@ -205,7 +205,7 @@ class World:
         self,
         folder: Path,
         start_ms: int = MONDAY_MS,
-        bounds: ConnectionBounds = ConnectionBounds(),
+        bounds: ConnectionBounds | None = None,
     ) -> None:
         self.clock = ManualClock(start_ms)
         self.ids = IdFactory(SplitMix64(7).bytes, self.clock.wall_ms)

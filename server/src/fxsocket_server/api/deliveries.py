@@ -6,19 +6,8 @@ request; before that a reset still says that it was lost.
 """
 
 from collections import deque
-from typing import Protocol
 
-
-class Delivery(Protocol):
-    """Who wants to know whether one answer arrived."""
-
-    def answer_written(self) -> None:
-        """The last byte of the answer has left for the client."""
-        ...
-
-    def connection_lost(self, *, reset: bool) -> None:
-        """The connection ended: before the whole answer was written, or with a reset after it."""
-        ...
+from fxsocket_server.gateway.delivery import Delivery
 
 
 class Deliveries:
@@ -27,6 +16,7 @@ class Deliveries:
     __slots__ = ("_leaving", "_running", "_written")
 
     def __init__(self) -> None:
+        # tidy: unbounded because one read of the socket holds only so many requests
         self._running: deque[Delivery | None] = deque()
         self._leaving: list[Delivery] = []
         self._written: list[Delivery] = []

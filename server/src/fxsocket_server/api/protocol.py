@@ -16,9 +16,10 @@ from typing import Any, cast
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from fxsocket_server.api.deliveries import Deliveries, Delivery
+from fxsocket_server.api.deliveries import Deliveries
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.security.doorkeeper import Doorkeeper
 
 _UNWATCHED = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -44,7 +45,7 @@ class House(Struct, frozen=True, kw_only=True):
 
     doorkeeper: "Doorkeeper[GuardedProtocol]"
     refusal: Callable[[Problem], bytes]
-    delivery: Callable[[], Delivery] | None = None
+    delivery: Callable[[], Delivery] = Delivery
     bounds: ConnectionBounds = ConnectionBounds()
 
 
@@ -198,7 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._requests += 1
         watcher = None
-        if self._house.delivery is not None and self.parser.get_method() not in _UNWATCHED:
+        if self.parser.get_method() not in _UNWATCHED:
             watcher = self._house.delivery()
             self.scope["fxs.delivery"] = watcher  # type: ignore[typeddict-unknown-key]
         self._deliveries.asked(watcher)

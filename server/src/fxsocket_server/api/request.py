@@ -76,7 +76,7 @@ def body_of(request: Request, into: type[T]) -> T:
 def sender_of(request: Request) -> Sender:
     """Key, patience and id of a trade command, and the way back to who sent it."""
     timeout = header_of(request, b"x-request-timeout-ms")
-    delivery = request.scope["fxs.delivery"] = Delivery()
+    delivery: Delivery = request.scope["fxs.delivery"]
     return Sender(
         api_key_id=principal_of(request).key_id,
         delivery=delivery,

@@ -10,10 +10,10 @@ from typing import Protocol, cast
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from fxsocket_server.api.deliveries import Delivery
 from fxsocket_server.api.protocol import ConnectionBounds, GuardedProtocol, House
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.security.doorkeeper import Doorkeeper
 
 
@@ -47,8 +47,8 @@ class RestServer:
         port: int,
         tls: tuple[str, str] | None = None,
         *,
-        delivery: Callable[[], Delivery] | None = None,
-        bounds: ConnectionBounds = ConnectionBounds(),
+        delivery: Callable[[], Delivery] = Delivery,
+        bounds: ConnectionBounds | None = None,
     ) -> None:
         self.doorkeeper: Doorkeeper[GuardedProtocol] = Doorkeeper(
             limits.CONNECTIONS, limits.CONNECTIONS_UNKNOWN
@@ -57,7 +57,7 @@ class RestServer:
             doorkeeper=self.doorkeeper,
             refusal=app.raw_answer,
             delivery=delivery,
-            bounds=bounds,
+            bounds=bounds or ConnectionBounds(),
         )
         protocol = functools.partial(GuardedProtocol, house)
         self._socket = socket.create_server((host, port), backlog=2048)

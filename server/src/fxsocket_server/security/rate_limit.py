@@ -37,7 +37,9 @@ class RateLimiter:
         self._keys_max = keys_max
         self._arrival_ms: dict[str, float] = {}  # least recently used first
 
-    def __len__(self) -> int:
+    @property
+    def known(self) -> int:
+        """How many keys are remembered."""
         return len(self._arrival_ms)
 
     @property
@@ -64,5 +66,5 @@ class RateLimiter:
     def _make_room(self, now_ms: float) -> None:
         """Forget the two least recently used, if whole again; at the bound in any case."""
         for oldest in list(islice(self._arrival_ms, 2)):
-            if self._arrival_ms[oldest] <= now_ms or len(self) >= self._keys_max:
+            if self._arrival_ms[oldest] <= now_ms or self.known >= self._keys_max:
                 del self._arrival_ms[oldest]
