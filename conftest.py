@@ -15,6 +15,7 @@ import pytest
 SHARED = Path(__file__).parent.parent / "shared"
 BASE_SEED = os.environ.get("FXSOCKET_TEST_SEED", "1")
 SOAK = os.environ.get("FXSOCKET_SOAK") == "1"
+SOAK_WATCHDOG_S = 6 * 3600  # a large count takes longer than any other test may
 
 NEEDS_SHARED = "needs ../shared"
 CAPABILITY = "capability:"  # an acceptance card that the connector's capabilities exclude
@@ -80,6 +81,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not SOAK:
         config.hook.pytest_deselected(items=[item for item in items if _is_soak(item)])
         items[:] = [item for item in items if not _is_soak(item)]
+    for item in filter(_is_soak, items):
+        item.add_marker(pytest.mark.timeout(SOAK_WATCHDOG_S))
     items.sort(key=_place)
 
 
