@@ -265,9 +265,9 @@ class Counting(Broker):
 
     ticks = 0
 
-    def on_tick(self, symbol: str, time_ms: int, bid: int, ask: int) -> Any:
+    def on_tick(self, symbol: str, time_ms: int, bid: int, ask: int, last: int = 0) -> Any:
         self.ticks += 1
-        return super().on_tick(symbol, time_ms, bid, ask)
+        return super().on_tick(symbol, time_ms, bid, ask, last)
 
 
 BID, COUNT = 108_340, 70_000

@@ -440,3 +440,44 @@ def test_an_mt4_pending_order_needs_no_margin_until_it_fires():
     assert desk.broker.account_figures().margin == 0
     (order,) = desk.tick(108_400)
     assert (order.status, order.comment) == (OrderStatus.CANCELED, "deleted [no money]")
+
+
+# --- old prices and the end of the day -------------------------------------------------------
+
+
+def test_a_price_that_is_too_old_is_none():
+    desk = Desk(terms={"quote_age_ms": 60_000})
+    ticket = desk.ask().order_ticket
+    desk.now += 60_000
+    assert desk.ask().retcode == Retcode.DONE
+    desk.now += 1
+    for report in (
+        desk.ask(),
+        desk.ask(Action.PENDING, OrderType.BUY_LIMIT, price=BID - 500),
+        desk.ask(Action.SLTP, position_ticket=ticket, sl=BID - 500),
+        desk.ask(order_type=SELL, position_ticket=ticket),
+    ):
+        assert report.retcode == Retcode.PRICE_OFF
+        assert "60 s old, at most 60 s" in report.comment
+    desk.tick(BID)
+    assert desk.ask().retcode == Retcode.DONE
+
+
+def test_markets_are_closed_while_the_server_ends_its_day():
+    desk = Desk(terms={"day_end_ms": 90_000, "sessions_apply": False})
+    ticket = desk.ask(sl=BID - 100).order_ticket
+    midnight_ms = NOW + 10 * DAY // 24
+    desk.now = midnight_ms - 101
+    desk.tick(BID)
+    assert desk.ask().retcode == Retcode.DONE
+    desk.now = midnight_ms - 100
+    facts = desk.tick(BID - 100)
+    assert not any(isinstance(fact, OrderFact) for fact in facts)  # a stop that waits
+    report = desk.ask(order_type=SELL, position_ticket=ticket)
+    assert report.retcode == Retcode.MARKET_CLOSED
+    assert "ending its day; trade from 2025.01.09 00:01" in report.comment
+    assert not desk.broker.market_open("EURUSD", desk.now)
+    desk.now = midnight_ms + 90_000 - 100
+    (order, *_) = desk.tick(BID - 100)
+    assert order.position_ticket == ticket
+    assert desk.ask().retcode == Retcode.DONE

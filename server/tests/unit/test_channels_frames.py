@@ -29,6 +29,11 @@ def test_a_tick_has_every_field():
     assert b'"bid":1.0834,"ask":1.08348,' in plain
 
 
+def test_a_tick_of_an_exchange_carries_the_last():
+    found = json.loads(frames.tick("acc_1", Quote("ACME", 0, 13250, 13254, 13251), 2, TIME))
+    assert (found["last"], found["flags"]) == (132.51, 14)
+
+
 def test_names_are_written_as_json():
     odd = 'A"\\\u2028é'
     assert json.loads(frames.tick(odd, Quote(odd, 0, 1, 2), 0, TIME))["symbol"] == odd

@@ -9,6 +9,7 @@ from fxsocket_server.broker import profile as profile_module
 from fxsocket_server.broker.profile import ProfileError, parse_profile, with_file_digits
 from fxsocket_server.model.enums import (
     CalcMode,
+    ChartMode,
     CommissionEntry,
     ExecutionMode,
     Filling,
@@ -198,6 +199,7 @@ def test_what_the_profiles_are_for():
     assert named("netting").rules.margin_mode is MarginMode.NETTING
     exchange = named("exchange")
     assert exchange.rules.margin_mode is MarginMode.EXCHANGE
+    assert {spec.chart_mode for spec in exchange.symbols.values()} == {ChartMode.LAST}
     assert all(spec.depth for spec in exchange.symbols.values())
 
 

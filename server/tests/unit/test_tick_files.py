@@ -82,6 +82,17 @@ class TestColumns:
         path = csv_file("\ufefftime,bid,ask", "", f"{T0},1,2", "")
         assert len(load_ticks(path, "X", 0)) == 1
 
+    @pytest.mark.parametrize("name", ["last", "Last_Price"])
+    def test_last_prices(self, name: str, csv_file: Callable[..., Path]) -> None:
+        path = csv_file(f"time,bid,ask,{name}", "5,1,2,1.25", "6,1,2,0", "7,1,2,")
+        ticks = load_ticks(path, "X", 0)
+        assert (ticks.digits, list(ticks.lasts)) == (2, [125, 0, 0])
+        assert next(ticks.rows()) == (5000, "X", 100, 200, 125)
+
+    def test_without_last_prices(self, csv_file: Callable[..., Path]) -> None:
+        ticks = load_ticks(csv_file("time,bid,ask", "5,1,2"), "X", 0)
+        assert list(ticks.rows()) == [(5000, "X", 1, 2, 0)]
+
 
 class TestTimes:
     @pytest.mark.parametrize(
@@ -180,6 +191,7 @@ class TestRefusals:
             (["time,bid,ask", "5,0,1"], "line 2: column bid: '0' is not a price above 0"),
             (["time,bid,ask", "5,-1,1"], "line 2: column bid: '-1' is not a price above 0"),
             (["time,bid,ask", "5,1,1e20"], "line 2: column ask: '1e20' is not a price .* below"),
+            (["time,bid,ask,last", "5,1,2,-1"], "line 2: column last: '-1' is not a price; leave"),
             (["time,bid,ask", "soon,1,2"], "line 2: column time: 'soon' is neither ISO 8601 nor"),
             (["time,bid,ask", "2018-13-01,1,2"], "column time: '2018-13-01' is not ISO 8601"),
             (["time,bid,ask", "1e15,1,2"], "line 2: column time: '1e15' is too large"),

@@ -12,7 +12,7 @@ from fxsocket_server.broker.state import AccountTerms, Offer
 from fxsocket_server.broker.triggers import NEVER, Triggers
 from fxsocket_server.model import conversion, profit
 from fxsocket_server.model.conversion import ONE, Ratio
-from fxsocket_server.model.enums import OrderType, Side
+from fxsocket_server.model.enums import ChartMode, ExecutionMode, OrderType, Side
 from fxsocket_server.model.facts import OrderFact, PositionFact, Quote
 from fxsocket_server.model.margin import Leg, MarginTerms
 from fxsocket_server.model.symbol import SymbolSpec
@@ -67,6 +67,8 @@ class Book:
         "deadline_ms",
         "exposures",
         "feeds",
+        "goes_by_last",
+        "last",
         "margin_cache",
         "margin_is_steady",
         "margin_memo",
@@ -90,7 +92,9 @@ class Book:
     def __init__(self, spec: SymbolSpec, terms: AccountTerms) -> None:
         self.spec = spec
         self.terms = terms
-        self.bid = self.ask = self.time_ms = 0
+        self.bid = self.ask = self.last = self.time_ms = 0
+        on_exchange = spec.execution_mode is ExecutionMode.EXCHANGE
+        self.goes_by_last = on_exchange and spec.chart_mode is ChartMode.LAST
         self.box: Box = (0, 0, 0, 0)
         self.positions: dict[int, PositionFact] = {}
         self.orders: dict[int, OrderFact] = {}
@@ -144,11 +148,21 @@ class Book:
 
     def quote(self) -> Quote | None:
         """The newest price, None before the first."""
-        return Quote(self.spec.symbol, self.time_ms, self.bid, self.ask) if self.bid else None
+        if not self.bid:
+            return None
+        return Quote(self.spec.symbol, self.time_ms, self.bid, self.ask, self.last)
+
+    def trigger_prices(self) -> tuple[int, int]:
+        """What levels of the Bid and of the Ask are compared with: on an exchange, the Last."""
+        return (self.last, self.last) if self.last else (self.bid, self.ask)
 
     def entry_price(self, side: Side) -> int:
         """What a deal of this side executes at."""
         return self.ask if side is Side.BUY else self.bid
+
+    def price_within(self, side: Side, limit: int) -> int:
+        """What a deal of this side executes at that may be no worse than a limit."""
+        return min(self.ask, limit) if side is Side.BUY else max(self.bid, limit)
 
     def exit_price(self, side: Side) -> int:
         """What a position of this side closes at."""

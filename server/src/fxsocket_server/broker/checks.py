@@ -147,6 +147,10 @@ def session_refusal(ledger: Ledger, spec: SymbolSpec, time_ms: int) -> Refusal |
     if market_open(terms, spec, time_ms):
         return None
     server_ms = terms.zone.to_server_ms(time_ms)
+    if _in_day_end(terms, server_ms):
+        until = server_text(server_ms - server_ms % DAY_MS + terms.day_end_ms)
+        text = f"the server is ending its day; trade from {until} server time on"
+        return Refusal(Retcode.MARKET_CLOSED, text)
     if server_ms // DAY_MS in spec.holidays:
         text = f"the market of {spec.symbol} is closed: {server_text(server_ms)[:10]} is a holiday"
         return Refusal(Retcode.MARKET_CLOSED, text)
@@ -156,12 +160,23 @@ def session_refusal(ledger: Ledger, spec: SymbolSpec, time_ms: int) -> Refusal |
 
 
 def market_open(terms: AccountTerms, spec: SymbolSpec, time_ms: int) -> bool:
-    """Whether a symbol may be traded at a moment; always, unless the account keeps sessions."""
-    if not terms.sessions_apply:
+    """Whether a symbol may be traded at a moment.
+
+    Round the clock but for the end of the server's day, unless the account keeps sessions.
+    """
+    if not terms.sessions_apply and not terms.day_end_ms:
         return True
     server_ms = terms.zone.to_server_ms(time_ms)
+    if _in_day_end(terms, server_ms):
+        return False
+    if not terms.sessions_apply:
+        return True
     is_holiday = bool(spec.holidays) and server_ms // DAY_MS in spec.holidays
     return not is_holiday and is_open(spec.trade_sessions, server_ms)
+
+
+def _in_day_end(terms: AccountTerms, server_ms: int) -> bool:
+    return server_ms % DAY_MS < terms.day_end_ms
 
 
 def lifetime_refusal(ledger: Ledger, spec: SymbolSpec, time_ms: int) -> Refusal | None:
@@ -177,10 +192,20 @@ def lifetime_refusal(ledger: Ledger, spec: SymbolSpec, time_ms: int) -> Refusal 
     return Refusal(Retcode.MARKET_CLOSED, text)
 
 
-def price_off_refusal(book: Book) -> Refusal | None:
-    """No deal without a price, nor without the rates that its profit and margin need."""
-    fault = book.fault()
+def price_off_refusal(book: Book, time_ms: int) -> Refusal | None:
+    """No deal without a price that is new enough, nor without the rates that its money needs."""
+    fault = book.fault() or _age_fault(book, time_ms)
     return Refusal(Retcode.PRICE_OFF, fault) if fault is not None else None
+
+
+def _age_fault(book: Book, time_ms: int) -> str | None:
+    limit_ms, age_ms = book.terms.quote_age_ms, time_ms - book.time_ms
+    if not limit_ms or age_ms <= limit_ms:
+        return None
+    return (
+        f"the newest price of {book.spec.symbol} is {age_ms // 1000} s old, at most "
+        f"{limit_ms // 1000} s are allowed; wait for the next one"
+    )
 
 
 def filling_refusal(

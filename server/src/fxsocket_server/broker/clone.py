@@ -193,6 +193,7 @@ def _symbol_block(symbol: _Fields) -> str:
         **_money(symbol),
         "spread": str(max(symbol.whole("spread", 0), 1)),
         "spread_floating": symbol.flag("spread_float", True),
+        "chart_mode": symbol.choice("chart_mode", {0: "BID", 1: "LAST"}, 0),
         "sessions": '"always"',
         **_dates(symbol),
         "start_bid": _plain(_start_bid(symbol, digits)),

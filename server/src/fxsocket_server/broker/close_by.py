@@ -50,7 +50,7 @@ def _refusal(
         or checks.disabled_refusal(book.spec)
         or checks.session_refusal(ledger, book.spec, time_ms)
         or checks.trading_refusal(ledger.terms)
-        or checks.price_off_refusal(book)
+        or checks.price_off_refusal(book, time_ms)
         or checks.close_exists_refusal(ledger, position)
         or checks.close_exists_refusal(ledger, other)
         or position_frozen(book, position)

@@ -31,7 +31,7 @@ from fxsocket_server.broker.mt4 import mt4_error
 from fxsocket_server.broker.rollover import roll_over
 from fxsocket_server.broker.state import AccountTerms, BrokerState, PeriodDeal
 from fxsocket_server.broker.stop_out import liquidate
-from fxsocket_server.broker.stops import Refusal
+from fxsocket_server.broker.stops import Refusal, is_stop
 from fxsocket_server.broker.triggers import ASK_RISES, BID_FALLS, Hit
 from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.conversion import Ratio
@@ -123,14 +123,22 @@ class Broker:
 
     # --- inputs ------------------------------------------------------------------------------
 
-    def on_tick(self, symbol: str, time_ms: int, bid: int, ask: int) -> tuple[Fact, ...]:
+    def on_tick(
+        self, symbol: str, time_ms: int, bid: int, ask: int, last: int = 0
+    ) -> tuple[Fact, ...]:
         """Take a price and work off what it sets in motion; KeyError on an unknown symbol.
+
+        `last` is the price of a trade, 0 if there was none; it counts on exchange symbols, whose
+        levels go by the newest Last as soon as there is one.
 
         The end of the server's day and expired orders go first, then SL, TP and pending orders,
         each by ticket, then the margin level. What they open or change is tested from the next tick
         on.
         """
         book = self._books[symbol]
+        if last and book.goes_by_last:
+            book.last = last
+            return self._begin_tick(book, time_ms, bid, ask)
         if time_ms >= book.deadline_ms or not book.bid:
             return self._begin_tick(book, time_ms, bid, ask)
         book.bid = bid
@@ -315,7 +323,8 @@ class Broker:
         facts: list[Fact] = []
         # What cannot run now stays where it waits and is tried at the next tick.
         if book.fault() is None and not checks.session_refusal(self._ledger, book.spec, time_ms):
-            for rank, ticket in sorted(map(self._ranked, book.triggers.hits(book.bid, book.ask))):
+            hits = book.triggers.hits(*book.trigger_prices())
+            for rank, ticket in sorted(map(self._ranked, hits)):
                 facts += self._fire(book, rank, ticket, time_ms)
         if self._guard.touched(book) and self._guard.is_breached():
             facts += liquidate(self._ledger, self._guard, time_ms)
@@ -382,7 +391,9 @@ class Broker:
             filling=Filling.FOK,
             time_ms=time_ms,
         )
-        return deals.fill(self._ledger, book, order, time_ms)
+        # Where the Last fires, the market may stand short of a take profit.
+        price = book.price_within(side_of(order.type), level or 0) if rank == _TP else None
+        return deals.fill(self._ledger, book, order, time_ms, price)
 
     def _fire_order(self, book: Book, order: OrderFact, time_ms: int) -> tuple[Fact, ...]:
         ledger, side = self._ledger, side_of(order.type)
@@ -391,7 +402,8 @@ class Broker:
         if self._closes_nothing(order):
             return (self._ended(order, OrderStatus.CANCELED, None, time_ms),)
         left = order.volume - order.filled_volume
-        new = NewOrder(OrderType(side.value), left, book.entry_price(side))
+        price = self._price_of(book, order)
+        new = NewOrder(OrderType(side.value), left, price)
         held = book.net()
         takes = not ledger.terms.hedges and held is not None and held.side is not side
         opens = order.position_ticket is None and not (takes and held and left <= held.volume)
@@ -399,7 +411,14 @@ class Broker:
             return self._unfired(order, refusal, time_ms)
         if order.filling is Filling.FOK and 0 < book.spec.depth < left:
             return (self._ended(order, OrderStatus.CANCELED, Retcode.CANCEL, time_ms),)
-        return deals.fill(ledger, book, order, time_ms)
+        return deals.fill(ledger, book, order, time_ms, price)
+
+    def _price_of(self, book: Book, order: OrderFact) -> int:
+        """What an order that fires executes at: a limit order no worse than its price."""
+        side = side_of(order.type)
+        if order.price is None or order.type.is_market or is_stop(order.type):
+            return book.entry_price(side)
+        return book.price_within(side, order.price)
 
     def _trigger_refusal(self, book: Book, order: OrderFact, new: NewOrder) -> Refusal | None:
         """What is checked again when a pending order fires; its own margin is freed by it."""

@@ -64,6 +64,7 @@ class Ledger:
         for quote in state.quotes:
             if book := self.books.get(quote.symbol):
                 book.bid, book.ask, book.time_ms = quote.bid, quote.ask, quote.time_ms
+                book.last = quote.last if book.goes_by_last else 0
         for position in state.positions:
             self._check_symbol(position)
             self.enter_position(position)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fxsocket_server.broker.book import EXTRA, EXTRA_DIGITS, Book, side_of, tick_ratio_of
 from fxsocket_server.model import symbol_margin
 from fxsocket_server.model.conversion import ONE, Ratio, middle, rounded
-from fxsocket_server.model.enums import OrderType, Side
+from fxsocket_server.model.enums import CalcMode, OrderType, Side
 from fxsocket_server.model.leverage import tiered_margin
 from fxsocket_server.model.margin import Leg, MarginTerms, leg_amount
 from fxsocket_server.model.symbol_margin import Charge
@@ -106,7 +106,8 @@ def _open_leg(book: Book, side: Side, rate: Ratio | None) -> Leg:
 
 def _order_leg(book: Book, order: NewOrder, rate: Ratio | None) -> Leg:
     conversion = _conversion(book, side_of(order.type), rate)
-    turnover = order.volume * order.price * EXTRA
+    by_last = book.last and book.spec.calc_mode is CalcMode.EXCH_STOCKS
+    turnover = order.volume * (book.last if by_last else order.price) * EXTRA
     return Leg(order.volume, turnover, book.margin_rates.of_order[order.type], conversion)
 
 

@@ -43,7 +43,7 @@ def _place_refusal(
         or checks.lifetime_refusal(ledger, spec, time_ms)
         or checks.filling_refusal(spec, request.type, request.filling, is_mt4=terms.is_mt4)
         or checks.trading_refusal(terms)
-        or checks.price_off_refusal(book)
+        or checks.price_off_refusal(book, time_ms)
         or checks.volume_refusal(spec, request.volume)
         or _levels_refusal(book, request)
         or _book_or_cancel_refusal(book, request)
@@ -110,6 +110,7 @@ def _distance_refusal(book: Book, request: TradeRequest, price: int, level: int)
         request.type,
         bid=book.bid,
         ask=book.ask,
+        last=book.last,
         price=price,
         stop_limit=request.stop_limit,
         level=level,
@@ -186,7 +187,7 @@ def _resting_refusal(ledger: Ledger, book: Book, order: OrderFact, time_ms: int)
         checks.disabled_refusal(spec)
         or checks.session_refusal(ledger, spec, time_ms)
         or checks.trading_refusal(ledger.terms)
-        or checks.price_off_refusal(book)
+        or checks.price_off_refusal(book, time_ms)
         or (None if order.type.is_market else _frozen(book, order))
     )
 
@@ -196,6 +197,7 @@ def _frozen(book: Book, order: OrderFact) -> Refusal | None:
         order.type,
         bid=book.bid,
         ask=book.ask,
+        last=book.last,
         price=order.price or 0,
         level=book.spec.freeze_level,
         digits=book.spec.digits,

@@ -68,7 +68,7 @@ def _open_refusal(
         or checks.lifetime_refusal(ledger, spec, time_ms)
         or checks.filling_refusal(spec, request.type, request.filling, is_mt4=ledger.terms.is_mt4)
         or checks.trading_refusal(ledger.terms)
-        or checks.price_off_refusal(book)
+        or checks.price_off_refusal(book, time_ms)
         or checks.volume_refusal(spec, request.volume)
     )
 
@@ -126,7 +126,7 @@ def _close_refusal(
         or checks.session_refusal(ledger, spec, time_ms)
         or checks.filling_refusal(spec, request.type, request.filling, is_mt4=terms.is_mt4)
         or checks.trading_refusal(terms)
-        or checks.price_off_refusal(book)
+        or checks.price_off_refusal(book, time_ms)
         or checks.close_volume_refusal(spec, request.volume, position.volume)
         or checks.close_exists_refusal(ledger, position)
         or position_frozen(book, position)
@@ -173,7 +173,7 @@ def _sltp_refusal(
         or checks.disabled_refusal(spec)
         or checks.session_refusal(ledger, spec, changed.time_ms)
         or checks.trading_refusal(ledger.terms)
-        or checks.price_off_refusal(book)
+        or checks.price_off_refusal(book, changed.time_ms)
         or checks.unchanged_refusal(position, changed, "sl and tp are what they were")
         or checks.stop_ticks_refusal(spec, sl, tp)
         or _stops_refusal(book, position.side, sl, tp)
@@ -188,6 +188,7 @@ def _stops_refusal(book: Book, side: Side, sl: int | None, tp: int | None) -> Re
         side,
         bid=book.bid,
         ask=book.ask,
+        last=book.last,
         sl=sl,
         tp=tp,
         level=0 if is_exchange else book.spec.stops_level,
@@ -201,6 +202,7 @@ def position_frozen(book: Book, position: PositionFact) -> Refusal | None:
         position.side,
         bid=book.bid,
         ask=book.ask,
+        last=book.last,
         sl=position.sl,
         tp=position.tp,
         level=book.spec.freeze_level,

@@ -28,14 +28,15 @@ _LEVERAGE_MAX = 10_000
 _PERCENT_MAX = 1_000
 _MONEY_MAX = 10**9
 _MINUTES_MAX = 1_440
+_DAY_S = 86_400
 _OFFSET = re.compile(r"UTC([+-])(0\d|1[0-4]):([0-5]\d)")
 
 _PROFILE_KEYS = (
     "name", "company", "server", "currency", "leverage", "platform", "margin_mode",
     "margin_call_level", "stop_out_level", "stop_out_mode", "free_margin_mode", "limit_orders",
     "limit_positions", "fifo_close", "hedge_prohibited", "negative_balance_protection",
-    "hedged_skip_stop_out", "expiration_minutes", "requote_seconds", "zone", "holidays",
-    "sessions", "commissions", "groups", "symbols",
+    "hedged_skip_stop_out", "expiration_minutes", "requote_seconds", "quote_age_seconds",
+    "day_end_seconds", "zone", "holidays", "sessions", "commissions", "groups", "symbols",
 )  # fmt: skip
 
 
@@ -122,6 +123,8 @@ def _rules(root: Table, zone: ServerZone) -> AccountTerms:
         hedged_skip_stop_out=root.flag("hedged_skip_stop_out", False),
         expiration_min_ms=root.whole("expiration_minutes", 0, _MINUTES_MAX, 0) * 60_000,
         requote_ms=root.whole("requote_seconds", 0, 60, 3) * 1_000,
+        quote_age_ms=root.whole("quote_age_seconds", 0, _DAY_S, 0) * 1_000,
+        day_end_ms=root.whole("day_end_seconds", 0, 3_600, 0) * 1_000,
         zone=zone,
     )
     if terms.is_mt4 and not terms.hedges:

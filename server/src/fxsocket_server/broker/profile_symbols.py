@@ -11,6 +11,7 @@ from fxsocket_server.broker.toml_reader import Table
 from fxsocket_server.model.commission import CommissionRule, CommissionTier
 from fxsocket_server.model.enums import (
     CalcMode,
+    ChartMode,
     CommissionCharge,
     CommissionEntry,
     CommissionPer,
@@ -62,6 +63,7 @@ _GROUP_KEYS = (
     "margin_maintenance", "margin_hedged", "margin_larger_leg", "margin_rate", "margin_rates",
     "maintenance_rates", "leverage_tiers", "swap_mode", "swap_long", "swap_short",
     "swap_triple_day", "swap_multipliers", "swap_year_days", "spread", "spread_floating",
+    "chart_mode",
     "sessions", "quote_sessions", "holidays", "start_date", "expiration_date", "gtc_mode",
     "close_by", "instant_volume_max", "depth", "commissions", "start_bid", "daily_move",
 )  # fmt: skip
@@ -223,6 +225,7 @@ def _spec(table: Table, shared: Shared) -> SymbolSpec:
         calc_mode=table.choice("calc_mode", _TRADED_MODES),
         spread=table.whole("spread", 0, _LEVEL_MAX, 0),
         spread_floating=table.flag("spread_floating", True),
+        chart_mode=table.choice("chart_mode", ChartMode, ChartMode.BID),
         quote_sessions=_named_sessions(table, "quote_sessions", shared.sessions, trade_sessions),
         trade_sessions=trade_sessions,
         holidays=tuple(sorted({*shared.holidays, *table.days("holidays")})),

@@ -23,7 +23,9 @@ class AccountTerms(Struct, frozen=True, kw_only=True):
 
     `stop_out_level` and `margin_call_level` are percentages times 100, or money in minor units when
     `stop_out_mode` says so; a limit of 0 is none. Without `sessions_apply` every symbol trades
-    round the clock. `compensates` pays a balance that a stop out left negative back to 0.
+    round the clock. `compensates` pays a balance that a stop out left negative back to 0. A price
+    older than `quote_age_ms` is none any more, 0 for never; the end of the server's day keeps all
+    markets closed for `day_end_ms`.
     """
 
     currency: str
@@ -46,6 +48,8 @@ class AccountTerms(Struct, frozen=True, kw_only=True):
     trade_allowed: bool = True
     expiration_min_ms: int = 0
     requote_ms: int = 3_000
+    quote_age_ms: int = 0
+    day_end_ms: int = 0
 
     @property
     def hedges(self) -> bool:

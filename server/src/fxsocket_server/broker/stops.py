@@ -1,8 +1,8 @@
 """Where SL, TP and pending prices may stand: sides, stops level, freeze level.
 
-Prices and levels are points. Each rule answers None or a Refusal, whose comment gives the figures
-and the nearest price that would pass. A distance equal to the stops level passes; one equal to the
-freeze level does not.
+Prices and levels are points; `last` is that of an exchange symbol, 0 elsewhere. Each rule answers
+None or a Refusal, whose comment gives the figures and the nearest price that would pass. A distance
+equal to the stops level passes; one equal to the freeze level does not.
 """
 
 from msgspec import Struct
@@ -26,6 +26,13 @@ class Refusal(Struct, frozen=True, gc=False):
 def is_stop(order_type: OrderType) -> bool:
     """Whether a pending order waits for the market to run its way: stop and stop-limit orders."""
     return order_type not in _LIMITS
+
+
+def _market(at_ask: bool, bid: int, ask: int, last: int) -> _Named:
+    """The price that fires a level: the Last where there is one, else that of its side."""
+    if last:
+        return "last", last
+    return ("ask", ask) if at_ask else ("bid", bid)
 
 
 class _Bound(Struct, frozen=True, gc=False):
@@ -58,10 +65,18 @@ class _Bound(Struct, frozen=True, gc=False):
 
 
 def position_stops_refusal(
-    side: Side, *, bid: int, ask: int, sl: int | None, tp: int | None, level: int, digits: int
+    side: Side,
+    *,
+    bid: int,
+    ask: int,
+    sl: int | None,
+    tp: int | None,
+    level: int,
+    digits: int,
+    last: int = 0,
 ) -> Refusal | None:
-    """SL and TP of a market order or position, measured from the price that it closes at."""
-    market = ("bid", bid) if side is Side.BUY else ("ask", ask)
+    """SL and TP of a market order or position, measured from the price that fires them."""
+    market = _market(side is Side.SELL, bid, ask, last)
     return _stops_refusal(side, market, (sl, tp), level, digits)
 
 
@@ -101,13 +116,14 @@ def pending_price_refusal(
     stop_limit: int | None,
     level: int,
     digits: int,
+    last: int = 0,
 ) -> Refusal | None:
     """The price of a pending order against the market, a stop-limit's limit against its stop.
 
     10015 on the wrong side, 10016 nearer than the stops level.
     """
     above = is_stop(order_type) == order_type.is_buy
-    name, market = ("ask", ask) if order_type.is_buy else ("bid", bid)
+    name, market = _market(order_type.is_buy, bid, ask, last)
     refusal = _distance_refusal(_Bound("price", price, above, name, market, digits), level)
     if refusal is None and stop_limit is not None:
         limit = _Bound("stop_limit", stop_limit, not above, "price", price, digits)
@@ -127,18 +143,26 @@ def _distance_refusal(bound: _Bound, distance: int) -> Refusal | None:
 
 
 def pending_freeze_refusal(
-    order_type: OrderType, *, bid: int, ask: int, price: int, level: int, digits: int
+    order_type: OrderType, *, bid: int, ask: int, price: int, level: int, digits: int, last: int = 0
 ) -> Refusal | None:
     """A pending order that the market is about to reach may not be changed or removed."""
-    market = ("ask", ask) if order_type.is_buy else ("bid", bid)
+    market = _market(order_type.is_buy, bid, ask, last)
     return _freeze_refusal(("price", price), market, level, digits)
 
 
 def position_freeze_refusal(
-    side: Side, *, bid: int, ask: int, sl: int | None, tp: int | None, level: int, digits: int
+    side: Side,
+    *,
+    bid: int,
+    ask: int,
+    sl: int | None,
+    tp: int | None,
+    level: int,
+    digits: int,
+    last: int = 0,
 ) -> Refusal | None:
     """A position whose SL or TP the market is about to reach may not be modified or closed."""
-    market = ("bid", bid) if side is Side.BUY else ("ask", ask)
+    market = _market(side is Side.SELL, bid, ask, last)
     for word, price in (("sl", sl), ("tp", tp)):
         if price is not None and (refusal := _freeze_refusal((word, price), market, level, digits)):
             return refusal

@@ -18,6 +18,7 @@ FrameId = str | int | None
 
 EVENT_FRAMES = {"order": "order_update", "deal": "deal", "position": "position"}
 _TICK_FLAGS = 6  # MetaTrader's TICK_FLAG_BID and TICK_FLAG_ASK
+_LAST_FLAG = 8  # TICK_FLAG_LAST
 
 
 # --- ticks -----------------------------------------------------------------------------------
@@ -51,8 +52,14 @@ def tick(account_id: str, quote: Quote, digits: int, timestamp: str) -> bytes:
     scale = POWERS[digits]
     return (
         f'{_tick_head(account_id, quote.symbol)}{quote.bid / scale!r},"ask":{quote.ask / scale!r},'
-        f'"last":null,"volume":0,"flags":{_TICK_FLAGS},"timestamp":"{timestamp}"}}'
+        f'{_last_part(quote.last, scale)},"timestamp":"{timestamp}"}}'
     ).encode()
+
+
+def _last_part(last: int, scale: int) -> str:
+    if not last:
+        return f'"last":null,"volume":0,"flags":{_TICK_FLAGS}'
+    return f'"last":{last / scale!r},"volume":0,"flags":{_TICK_FLAGS | _LAST_FLAG}'
 
 
 def tick_snapshot(account_id: str, ticks: Sequence[bytes]) -> bytes:

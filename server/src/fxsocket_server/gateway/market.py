@@ -10,6 +10,8 @@ from fxsocket_server.core import limits
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.ports import Bus, History, TickMessage
 from fxsocket_server.model.candle import Candle, CandleBuilder, aggregate
+from fxsocket_server.model.enums import ChartMode
+from fxsocket_server.model.facts import Quote
 from fxsocket_server.model.server_time import ServerZone
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.timeframe import Timeframe
@@ -54,9 +56,15 @@ class MarketData:
         if builder is None:
             builder = self._builders[quote.symbol] = CandleBuilder(Timeframe.M1, self._zone)
             self._closed[quote.symbol] = deque(maxlen=limits.LIVE_CANDLES)
-        closed = builder.add(quote.time_ms, quote.bid, quote.ask)
+        price = self._chart_price(quote)
+        closed = builder.add(quote.time_ms, price, price + quote.ask - quote.bid)
         if closed is not None:
             self._closed[quote.symbol].append(closed)
+
+    def _chart_price(self, quote: Quote) -> int:
+        """What candles are made of: the Bid, or the Last of a symbol whose chart shows it."""
+        spec = self.lane.connector.specs()[quote.symbol]
+        return quote.last if quote.last and spec.chart_mode is ChartMode.LAST else quote.bid
 
     async def candles(self, spec: SymbolSpec, asked: CandleRange) -> CandleRows:
         """Candles of a symbol, stored and live joined; prices in points of the symbol."""

@@ -271,7 +271,7 @@ def quote_view(spec: SymbolSpec, connector: Connector, stale_ms: int) -> QuoteVi
         spec.symbol,
         price_number(quote.bid, spec.digits),
         price_number(quote.ask, spec.digits),
-        None,
+        price_number(quote.last, spec.digits) if quote.last else None,
         None,
         time_text(quote.time_ms),
         quote.ask - quote.bid,

@@ -5,6 +5,7 @@ from msgspec import Struct
 from fxsocket_server.model.commission import CommissionRule
 from fxsocket_server.model.enums import (
     CalcMode,
+    ChartMode,
     ExecutionMode,
     Filling,
     GtcMode,
@@ -66,6 +67,7 @@ class SymbolSpec(Struct, frozen=True, kw_only=True):
     swap_triple_day: int = 3
     spread: int = 0
     spread_floating: bool = True
+    chart_mode: ChartMode = ChartMode.BID
     quote_sessions: tuple[Session, ...] = ()
     trade_sessions: tuple[Session, ...] = ()
     margin_maintenance: int = 0

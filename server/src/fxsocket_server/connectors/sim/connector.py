@@ -161,14 +161,17 @@ class SimConnector:
             bid, ask = price
             if self._repeats:
                 await self._repeat()
-            facts = self.broker.on_tick(tick.symbol, tick.time_ms, bid, ask)
+            # A fault that moves the market moves the trades with it.
+            last = max(tick.last + bid - tick.bid, 1) if tick.last else 0
+            facts = self.broker.on_tick(tick.symbol, tick.time_ms, bid, ask, last)
             if facts:
                 try:
                     await self._tell(facts, tick.time_ms)
                 except JournalUnavailable:
                     return  # the lane has rebuilt the broker; the next tick fires again
             self._rolled_ms = self.broker.rollover_ms
-            await self._sink.on_tick(Quote(tick.symbol, tick.time_ms, bid, ask))
+            if (quote := self.broker.quote(tick.symbol)) is not None:
+                await self._sink.on_tick(quote)
 
     # --- reads -------------------------------------------------------------------------------
 
