@@ -77,6 +77,12 @@ class Contract:
         self._registry: Registry[Any] = Registry().with_resource("urn:spec", resource)
         self._validators: dict[str, Draft202012Validator] = {}
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names of all fields."""
+        schemas = self.schemas.values()
+        return tuple(sorted({name for schema in schemas for name in schema.get("properties", ())}))
+
     def resolve(self, node: Json) -> Json:
         """A node, or what its `$ref` points at."""
         while "$ref" in node:

@@ -239,6 +239,19 @@ def test_a_close_without_a_code_is_answered(play, masked_frame):
     play(story)
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [b"\x03", *(code.to_bytes(2, "big") for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000))],
+)
+def test_a_close_with_a_code_that_none_may_have_is_a_protocol_error(play, masked_frame, payload):
+    async def story(world):
+        async with world.raw() as raw:
+            await raw.write(masked_frame(FIN | 8, payload))
+            assert await raw.rest() == (1002, [])
+
+    play(story)
+
+
 def test_a_client_that_never_answers_a_close_is_dropped(play):
     async def story(world):
         async with world.raw() as raw:

@@ -16,3 +16,13 @@ class CloseCode(IntEnum):
     UNAUTHORIZED = 4501
     FORBIDDEN = 4503
     PROTOCOL_ERROR = 4506
+
+
+# RFC 6455 7.4 and the IANA registry: 1004 to 1006 and 1015 never stand in a frame.
+_REGISTERED = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))
+_FREE = range(3000, 5000)
+
+
+def may_close(code: int) -> bool:
+    """Whether a code may stand in a close frame."""
+    return code in _REGISTERED or code in _FREE

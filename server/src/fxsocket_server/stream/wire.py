@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from fxsocket_server.channels import frames
-from fxsocket_server.channels.close_codes import CloseCode
+from fxsocket_server.channels.close_codes import CloseCode, may_close
 from fxsocket_server.core import limits
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.timers import Timer, Timers
@@ -159,7 +159,7 @@ class Wire(WSListener):
         assert self._transport is not None
         if not self.is_closing:
             self.is_closing = True
-            self._send_close(frame.get_close_code().value or WSCloseCode.OK.value, "")
+            self._send_close(_answer_to(frame), "")
             self.handler.ended()
         self._transport.disconnect()
 
@@ -183,6 +183,14 @@ class Wire(WSListener):
         self.is_full = False
         if not self.is_closing:
             self.handler.drained()
+
+
+def _answer_to(close: WSFrame) -> int:
+    """The code that answers a client's close: its own, if that may stand in a frame."""
+    if not close.payload_size:
+        return WSCloseCode.OK.value
+    may_stand = close.payload_size > 1 and may_close(close.get_close_code().value)
+    return close.get_close_code().value if may_stand else WSCloseCode.PROTOCOL_ERROR.value
 
 
 def _tune(sock: socket.socket) -> None:
