@@ -128,7 +128,7 @@ def invalid_openapi(spec: Spec) -> Iterator[str]:
     """Where the document is not OpenAPI 3.1."""
     for error in OpenAPIV31SpecValidator(spec.document).iter_errors():
         place = "/".join(map(str, error.absolute_path))
-        yield f"{place or 'document'}: {error.message}"
+        yield f"{place or 'document'}: {error.message.splitlines()[0]}"
 
 
 def references(node: Any) -> Iterator[str]:

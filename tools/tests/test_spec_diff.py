@@ -358,7 +358,7 @@ def test_a_sound_spec_has_no_problems():
 FAULTS = {
     "not openapi": (
         lambda s, p, o, r: s["info"].pop("title"),
-        "info: 'title' is a required property",
+        'info: "title" is a required property',
     ),
     "unused component": (
         lambda s, p, o, r: s["components"]["schemas"].update(Lone={"type": "string"}),
