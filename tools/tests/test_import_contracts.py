@@ -23,6 +23,7 @@ CLEAN = {
     f"{SERVER}/cli/__init__.py": "import rich, typer, fxsocket_server.bootstrap",
     f"{SERVER}/connectors/__init__.py": "import asyncio, fxsocket_server.broker",
     f"{SERVER}/core/__init__.py": "import time",
+    f"{SERVER}/fxb/__init__.py": "import fxsocket_server.model",
     f"{SERVER}/gateway/__init__.py": "",
     f"{SERVER}/gateway/ports.py": "import asyncio, fxsocket_server.model",
     f"{SERVER}/model/__init__.py": "import fxsocket_server.core",

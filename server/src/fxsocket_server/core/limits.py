@@ -79,9 +79,23 @@ REPLAY_TURN_TICKS = 64  # ticks of a `max` replay between two turns of the event
 LIVE_CANDLES = 20_160  # M1 candles kept in memory per symbol: two weeks
 
 # --- bridge ----------------------------------------------------------------------------------
-BRIDGE_FRAME_BYTES = 1024 * 1024
-BRIDGE_HELLO_MS = 5_000
-BRIDGE_RETRY_MS = 60_000
+BRIDGE_FRAME_BYTES = 1024 * 1024  # the largest frame that a terminal may send
+BRIDGE_TERMINAL_FRAME_BYTES = 256 * 1024  # the largest that it is sent: it reads with a small heap
+BRIDGE_GREETING_BYTES = 16 * 1024  # the largest frame before a terminal has proved its token
+BRIDGE_HELLO_MS = 5_000  # hello and proof must both come within this time
+BRIDGE_RETRY_MS = 60_000  # a refused terminal is told to come back after this time
+BRIDGE_CONNECTIONS = 1_000  # terminals, and callers that have not proved anything yet
+BRIDGE_HEARTBEAT_MS = 5_000
+BRIDGE_MISSED_BEATS = 3  # a session that is silent for so many heartbeats is over
+BRIDGE_ASK_MS = 10_000  # a terminal answers a question within this time, or is not reachable
+BRIDGE_PENDING_ASKS = 1_024  # questions and trades without an answer, per terminal
+BRIDGE_TICK_CREDIT = 256  # tick frames that a terminal may send ahead of the server
+BRIDGE_UNACKED_EVENTS = 1_000  # events that a terminal may send ahead of the server's journal
+BRIDGE_ANSWER_BYTES = 64 * 1024 * 1024  # all parts of one answer
+BRIDGE_PART_ROWS = 256  # rows in one part of a list: under the frame's limit at 2 KiB a row
+BRIDGE_UNSENT_BYTES = 1024 * 1024  # what a terminal that stopped reading is owed before it is left
+BRIDGE_BACKOFF_MS = (250, 10_000)  # a terminal dials again after this time, doubled up to that
+TERMINAL_JOURNAL_COMMANDS = 2_000  # results that a simulated terminal still knows by their tag
 
 # --- simulator -------------------------------------------------------------------------------
 SIM_FAULTS = 32  # faults in force at once on one account

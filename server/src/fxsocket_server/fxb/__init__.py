@@ -1,0 +1,1 @@
+"""FXB/1, the protocol between server and terminals: frames, messages, bounds. Pure."""
