@@ -15,7 +15,7 @@ from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.ports import FeedGate
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.conversion import currency_digits
-from fxsocket_server.model.enums import AccountKind
+from fxsocket_server.model.enums import AccountKind, MarginMode
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.settings import Settings, SettingsError
 from fxsocket_server.storage.bar_files import BarTerms, has_bars, load_bars
@@ -76,6 +76,32 @@ def new_account(
         margin_call_level=profile.margin_call_level,
         profile=settings.profile,
         seed=seed,
+        created_ms=now_ms,
+    )
+
+
+def new_terminal_account(
+    *, account_id: str, user_id: str, name: str, server: str, login: int, platform: str, now_ms: int
+) -> Account:
+    """An account whose terminal will dial in and say the rest: until then it has no currency."""
+    return Account(
+        id=account_id,
+        user_id=user_id,
+        name=name,
+        platform=platform,
+        kind=AccountKind.TERMINAL,
+        broker="",
+        server=server,
+        login=login,
+        mode="DEMO",
+        margin_mode=MarginMode.HEDGING,
+        currency="",
+        money_digits=2,
+        leverage=0,
+        stop_out_level=0,
+        margin_call_level=0,
+        profile="",
+        seed=0,
         created_ms=now_ms,
     )
 

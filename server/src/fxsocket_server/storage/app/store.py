@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Engine, create_engine, insert, inspect, selec
 from fxsocket_server.model.account import Account
 from fxsocket_server.security.keys import ApiKey
 from fxsocket_server.security.principal import Scope
-from fxsocket_server.storage.app.tables import accounts, api_keys, users
+from fxsocket_server.storage.app.tables import accounts, api_keys, connector_keys, users
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 
 
 class AppStore:
@@ -50,6 +50,32 @@ class AppStore:
                     body=msgspec.json.encode(account).decode(),
                 )
             )
+
+    def update_account(self, account: Account) -> None:
+        """Store a newer version of an account."""
+        body = msgspec.json.encode(account).decode()
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(accounts).where(accounts.c.id == account.id).values(body=body)
+            )
+
+    def add_connector_key(self, key: str, account: Account, now_ms: int) -> None:
+        """Store the name of a connector token that lets an account's terminal in."""
+        row = {
+            "key": key,
+            "user_id": account.user_id,
+            "account_id": account.id,
+            "created_ms": now_ms,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(connector_keys).values(row))
+
+    def connector_keys(self, account_id: str) -> list[str]:
+        """The names of an account's tokens that are not revoked, oldest first."""
+        keys = connector_keys.c
+        query = select(keys.key).where(keys.account_id == account_id, keys.revoked_ms.is_(None))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(keys.created_ms, keys.key)).scalars())
 
     def api_keys(self) -> list[ApiKey]:
         """Every key that is not revoked."""

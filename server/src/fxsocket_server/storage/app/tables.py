@@ -56,3 +56,15 @@ api_keys = Table(
     Column("expires_ms", BigInteger),
     Index("ix_api_keys_user_id", "user_id"),
 )
+
+connector_keys = Table(
+    "connector_keys",
+    metadata,
+    Column("key", String(64), primary_key=True),  # the token's name; its secret is stored nowhere
+    Column("user_id", String(64), ForeignKey("users.id"), nullable=False),
+    Column("account_id", String(64), ForeignKey("accounts.id"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    Index("ix_connector_keys_user_id", "user_id"),
+    Index("ix_connector_keys_account_id", "account_id"),
+)
