@@ -24,16 +24,20 @@ from fxsocket_server.bootstrap.accounts import (
 )
 from fxsocket_server.bootstrap.crash import CrashPoint, never
 from fxsocket_server.bootstrap.data_folder import DataFolder
+from fxsocket_server.bootstrap.linking import LOCAL_USER
+from fxsocket_server.bootstrap.terminals import TerminalAccounts
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
+from fxsocket_server.connectors.bridge.connector import BridgeConnector
 from fxsocket_server.connectors.bridge.listener import BridgeListener
 from fxsocket_server.core import limits
 from fxsocket_server.core.clock import SystemClock
 from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
-from fxsocket_server.gateway.ports import STOPPING
+from fxsocket_server.gateway.ports import STOPPING, Connector
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.model.units import fixed_of
@@ -52,7 +56,6 @@ from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.retention import forget_old_rows
 from fxsocket_server.workers.settle import settle_commands
 
-_USER = "usr_local"
 _DEMO_KEY = "demo"
 
 
@@ -106,7 +109,7 @@ class Server:
         self._build_core()
         self._rest = RestServer(self._app(), settings.host, settings.port, settings.tls)
         self._stream = StreamServer(self._hub, settings.host, settings.stream_port, self._ssl())
-        self._bridge = BridgeListener(settings.host, settings.bridge_port)
+        self._bridge = BridgeListener(settings.host, settings.bridge_port, self._clock, os.urandom)
         await self._link_accounts()
         self._set_up_key()
         stream_port = await self._stream.start()
@@ -160,6 +163,7 @@ class Server:
             linked.account.id
             for linked in self._gateway.accounts.values()
             if linked.status is AccountStatus.CONNECTING
+            and linked.account.kind is not AccountKind.TERMINAL  # nobody knows when it will dial
         ]
         return f"accounts are connecting: {', '.join(waiting)}" if waiting else None
 
@@ -176,21 +180,25 @@ class Server:
         """Bring every stored account up; a replay begins as an account of its own."""
         profile = load_profile(self._settings.profile)
         recorded = load_replay(self._settings, profile, self._progress)
-        self._store.ensure_user(_USER, "Local user", self._clock.wall_ms())
+        self._store.ensure_user(LOCAL_USER, "Local user", self._clock.wall_ms())
         stored = self._store.accounts()
+        terminals = self._terminals()
         for account in stored:
             if account.kind is AccountKind.SIM:
                 own = load_profile(account.profile)
                 await self._connect(account, own, [])
+            elif account.kind is AccountKind.TERMINAL:
+                await terminals.link(account)
             else:
                 self._gateway.accounts[account.id] = LinkedAccount(
                     account, AccountStatus.DISCONNECTED, error="the replay has ended"
                 )
-        sims = [account for account in stored if account.kind is AccountKind.SIM]
+        lasting = [account for account in stored if account.kind is not AccountKind.REPLAY]
+        sims = [account for account in lasting if account.kind is AccountKind.SIM]
         if recorded or (self._demo and not sims):
             await self._open_account(profile, recorded)
-        elif sims:
-            self._account_id = sims[-1].id
+        elif lasting:
+            self._account_id = (sims or lasting)[-1].id
         else:
             raise SettingsError(
                 f"--data {self._settings.data}: holds no account yet; "
@@ -203,7 +211,7 @@ class Server:
         if seed is None:
             seed = int.from_bytes(os.urandom(6), "big")
         account = new_account(
-            settings, profile, self._ids.make("acc_"), _USER, seed, self._clock.wall_ms()
+            settings, profile, self._ids.make("acc_"), LOCAL_USER, seed, self._clock.wall_ms()
         )
         self._store.add_account(account)
         lane = await self._connect(account, profile, recorded)
@@ -217,11 +225,7 @@ class Server:
         connector = connect_sim(
             account, self._settings, profile, recorded, state, self._hub, self._clock
         )
-        reach = CrashPoint(self._settings.crash_at) if self._settings.crash_at else never
-        lane = Lane(
-            account, connector, self._journal, self._bus, self._clock, self._ids, state, reach,
-            self._log.error,
-        )  # fmt: skip
+        lane = self._lane(account, connector, state)
         market = MarketData(lane, self._bus, self._gateway.history, profile.zone)
         linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market, connector)
         self._gateway.accounts[account.id] = linked
@@ -231,6 +235,30 @@ class Server:
             now = connector.time_ms()
             await lane.on_facts(connector.broker.deposit(amount, now, "Initial deposit"), now)
         await connector.start(lane)
+        return lane
+
+    def _lane(self, account: Account, connector: Connector, state: AccountState) -> Lane:
+        reach = CrashPoint(self._settings.crash_at) if self._settings.crash_at else never
+        return Lane(
+            account, connector, self._journal, self._bus, self._clock, self._ids, state, reach,
+            self._log.error,
+        )  # fmt: skip
+
+    def _terminals(self) -> TerminalAccounts:
+        return TerminalAccounts(
+            self._store,
+            self._gateway,
+            self._bridge.peers,
+            self._folder.pepper(),
+            self._clock,
+            self._terminal_lane,
+            self._log.error,
+        )
+
+    async def _terminal_lane(self, account: Account, connector: BridgeConnector) -> Lane:
+        state = self._journal.open_account(account.id, account.user_id, self._ids.make(""))
+        lane = self._lane(account, connector, state)
+        await lane.resume()
         return lane
 
     def _set_up_key(self) -> None:
@@ -245,7 +273,7 @@ class Server:
         self._store.revoke_keys(_DEMO_KEY, now)
         key = ApiKey(
             id=self._ids.make("key_"),
-            user_id=_USER,
+            user_id=LOCAL_USER,
             name=_DEMO_KEY,
             digest=digest_of(self._folder.pepper(), secret),
             scope=Scope.FULL,

@@ -1,0 +1,110 @@
+"""Accounts whose terminals dial in: their connectors, their tokens, and what their terminals say.
+
+An account that was only just linked has no lane: its currency and margin mode are known when its
+terminal has been here once, and stored for every later start.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from fxsocket_server.connectors.bridge.connector import BridgeConnector, zone_of
+from fxsocket_server.connectors.bridge.listener import Peer
+from fxsocket_server.core.clock import Clock
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.fxb.messages import TerminalAccount
+from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.market import MarketData
+from fxsocket_server.model.account import Account
+from fxsocket_server.model.enums import AccountStatus
+from fxsocket_server.security.connector_tokens import token_of
+from fxsocket_server.storage.app.store import AppStore
+
+MakeLane = Callable[[Account, BridgeConnector], Awaitable[Lane]]
+
+
+class TerminalAccounts:
+    """Links TERMINAL accounts into a gateway and lets their terminals in."""
+
+    def __init__(
+        self,
+        store: AppStore,
+        gateway: Gateway,
+        peers: dict[str, Peer],
+        pepper: bytes,
+        clock: Clock,
+        make_lane: MakeLane,
+        log: Callable[..., None],
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._peers = peers
+        self._pepper = pepper
+        self._clock = clock
+        self._make_lane = make_lane
+        self._log = log
+
+    async def link(self, account: Account) -> None:
+        """Expect an account's terminal; one that was here before can be read at once."""
+        linked = LinkedAccount(
+            account, AccountStatus.CONNECTING, error="its terminal has not dialled in yet"
+        )
+        self._gateway.accounts[account.id] = linked
+
+        async def opened(told: TerminalAccount) -> None:
+            await self._opened(linked, connector, told)
+
+        connector = BridgeConnector(account.id, self._clock, opened, self._log)
+        if account.currency:
+            await self._connect(linked, connector)
+        for key in self._store.connector_keys(account.id):
+            token = token_of(self._pepper, key)
+            self._peers[key] = Peer(token, account.login, account.server, connector)
+
+    async def _connect(self, linked: LinkedAccount, connector: BridgeConnector) -> None:
+        linked.lane = await self._make_lane(linked.account, connector)
+        await connector.start(linked.lane)
+
+    async def _opened(
+        self, linked: LinkedAccount, connector: BridgeConnector, told: TerminalAccount
+    ) -> None:
+        account = completed(linked.account, told)
+        if account != linked.account:
+            self._store.update_account(account)
+            linked.account = account
+        if linked.lane is None:
+            await self._connect(linked, connector)
+        assert linked.lane is not None
+        linked.lane.account = account
+        if linked.market is None:
+            gateway = self._gateway
+            linked.market = MarketData(linked.lane, gateway.bus, gateway.history, zone_of(told))
+
+
+def completed(account: Account, told: TerminalAccount) -> Account:
+    """An account with what its terminal says of it.
+
+    Problem when that is another account than was here before: its money would be in another
+    currency, or its positions would add up otherwise.
+    """
+    fixed = (told.currency, told.money_digits, told.margin_mode)
+    known = (account.currency, account.money_digits, account.margin_mode)
+    if account.platform != told.platform.value or (account.currency and fixed != known):
+        raise Problem(
+            "validation_error",
+            f"account {account.id} is {account.platform} {account.currency} "
+            f"{account.margin_mode.value}, the terminal's is {told.platform.value} "
+            f"{told.currency} {told.margin_mode.value}; link that one on its own",
+        )
+    return replace(
+        account,
+        broker=told.company,
+        mode=told.mode,
+        margin_mode=told.margin_mode,
+        currency=told.currency,
+        money_digits=told.money_digits,
+        leverage=told.leverage,
+        stop_out_level=told.stop_out_level,
+        margin_call_level=told.margin_call_level,
+    )
