@@ -11,6 +11,9 @@ from msgspec import Struct
 PORT = 8000
 STREAM_PORT = 8001
 BRIDGE_PORT = 8002
+TERMINAL_CRASH_POINTS = (
+    "before_start", "after_start", "after_execute", "after_done", "after_reply",
+)  # fmt: skip
 CRASH_POINTS = (
     "after_intent",
     "before_hand_over",
@@ -56,6 +59,43 @@ class Settings(Struct, frozen=True, kw_only=True):
         return str(self.tls_cert), str(self.tls_key)
 
 
+class TerminalSettings(Struct, frozen=True, kw_only=True):
+    """How to run one simulated terminal.
+
+    What is None is as it was at the first start on the same folder, or else chosen then.
+    """
+
+    host: str
+    port: int
+    token: str
+    data: Path = Path("fxsocket-terminal")
+    login: int | None = None
+    server: str | None = None
+    profile: str = "standard"
+    balance: float = 10_000.0
+    leverage: int | None = None
+    currency: str | None = None
+    seed: int | None = None
+    sessions: bool = False
+    faults: tuple[str, ...] = ()
+    crash_at: str | None = None
+
+
+def bridge_address(text: str) -> tuple[str, int]:
+    """Host and port of `--bridge HOST:PORT`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65_535:
+        raise SettingsError(f"--bridge {text!r}: must be HOST:PORT, such as 127.0.0.1:8002")
+    return host.strip("[]"), int(port)
+
+
+def check_terminal(settings: TerminalSettings) -> TerminalSettings:
+    """Return the settings, or raise SettingsError for the first that cannot work."""
+    _check_account(settings.balance, settings.leverage, settings.currency)
+    _check_crash("FXSOCKET_TERMINAL_CRASH_AT", settings.crash_at, TERMINAL_CRASH_POINTS)
+    return settings
+
+
 def check(settings: Settings) -> Settings:
     """Return the settings, or raise SettingsError for the first that cannot work."""
     for name in ("port", "stream_port", "bridge_port"):
@@ -65,17 +105,20 @@ def check(settings: Settings) -> Settings:
     used = [p for p in (settings.port, settings.stream_port, settings.bridge_port) if p]
     if len(set(used)) != len(used):
         raise SettingsError("--port, --stream-port and --bridge-port must differ")
-    if not 0 < settings.balance < 1e12:
-        raise SettingsError(f"--balance {settings.balance:g}: must be above 0")
-    if settings.leverage is not None and not 1 <= settings.leverage <= 10_000:
-        raise SettingsError(f"--leverage {settings.leverage}: 1 to 10000, 100 for 1:100")
-    currency = settings.currency
-    if currency is not None and not (len(currency) == 3 and currency.isalpha()):
-        raise SettingsError(f"--currency {settings.currency!r}: three letters such as USD")
+    _check_account(settings.balance, settings.leverage, settings.currency)
     _check_api_key(settings.api_key)
     _check_tls(settings)
-    _check_crash(settings.crash_at)
+    _check_crash("FXSOCKET_CRASH_AT", settings.crash_at, CRASH_POINTS)
     return settings
+
+
+def _check_account(balance: float, leverage: int | None, currency: str | None) -> None:
+    if not 0 < balance < 1e12:
+        raise SettingsError(f"--balance {balance:g}: must be above 0")
+    if leverage is not None and not 1 <= leverage <= 10_000:
+        raise SettingsError(f"--leverage {leverage}: 1 to 10000, 100 for 1:100")
+    if currency is not None and not (len(currency) == 3 and currency.isalpha()):
+        raise SettingsError(f"--currency {currency!r}: three letters such as USD")
 
 
 def _check_api_key(text: str | None) -> None:
@@ -95,10 +138,10 @@ def _check_tls(settings: Settings) -> None:
             raise SettingsError(f"{name} {path}: no such file")
 
 
-def _check_crash(crash_at: str | None) -> None:
-    point = (crash_at or CRASH_POINTS[0]).partition(":")[0]
-    if point not in CRASH_POINTS:
-        raise SettingsError(f"FXSOCKET_CRASH_AT {crash_at!r}: one of {', '.join(CRASH_POINTS)}")
+def _check_crash(name: str, crash_at: str | None, points: tuple[str, ...]) -> None:
+    point = (crash_at or points[0]).partition(":")[0]
+    if point not in points:
+        raise SettingsError(f"{name} {crash_at!r}: one of {', '.join(points)}")
 
 
 def parse_speed(text: str) -> float:
@@ -117,3 +160,8 @@ def parse_speed(text: str) -> float:
 def crash_at() -> str | None:
     """The named point at which tests end the process: FXSOCKET_CRASH_AT=after_commit:37."""
     return os.environ.get("FXSOCKET_CRASH_AT") or None
+
+
+def terminal_crash_at() -> str | None:
+    """The point at which tests end a simulated terminal: FXSOCKET_TERMINAL_CRASH_AT."""
+    return os.environ.get("FXSOCKET_TERMINAL_CRASH_AT") or None

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import typer.main
 import yaml
-from click import Option
+from click import Command, Option
 from websockets.sync.client import connect
 
 from fxsocket_server.bootstrap.accounts import load_profile
 from fxsocket_server.broker.profile import ProfileError, parse_profile
 from fxsocket_server.channels.close_codes import CloseCode
 from fxsocket_server.cli.app import app
-from fxsocket_server.settings import CRASH_POINTS
+from fxsocket_server.settings import CRASH_POINTS, TERMINAL_CRASH_POINTS
 from fxsocket_server.testkit.process import ServerProcess
 
 from .blocks import KEY, ROOT, blocks_of, inline_code
@@ -25,7 +25,10 @@ PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").
 # Words like options and variables that belong to somebody else than the server.
 OTHERS_OPTIONS = {"--cacert"}
 CLIENT_VARIABLES = {"FXSOCKET_API_KEY", "FXSOCKET_BASE_URL", "FXSOCKET_STREAM_URL"}
-TEST_VARIABLES = {"FXSOCKET_CRASH_AT", "FXSOCKET_TEST_SEED", "FXSOCKET_SOAK"}
+TEST_VARIABLES = {
+    "FXSOCKET_CRASH_AT", "FXSOCKET_TERMINAL_CRASH_AT", "FXSOCKET_TEST_SEED", "FXSOCKET_SOAK",
+}  # fmt: skip
+SERVERS = ("demo", "serve")
 
 
 def page(name: str) -> str:
@@ -39,13 +42,22 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip(" `") for cell in line.strip().strip("|").split("|")] for line in lines]
 
 
-def options() -> dict[str, dict[str, Option]]:
-    """The options of the commands that serve by name, each by the commands that have it."""
-    group = typer.main.get_command(app)
+def commands() -> dict[str, Command]:
+    """Every command by its words, such as `account add`."""
+    found: dict[str, Command] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", {"": command})
+        found |= {f"{name} {word}".strip(): one for word, one in inner.items()}
+    return found
+
+
+def options(of: tuple[str, ...] = ()) -> dict[str, dict[str, Option]]:
+    """The options of commands (all by default) by name, each by the commands that have it."""
     found: dict[str, dict[str, Option]] = {}
-    for name in ("demo", "serve"):
-        for option in group.commands[name].params:  # type: ignore[attr-defined]
-            found.setdefault(option.opts[0], {})[name] = option
+    for name, command in commands().items():
+        for option in command.params:
+            if option.param_type_name == "option" and (not of or name in of):
+                found.setdefault(option.opts[0], {})[name] = option  # type: ignore[assignment]
     return found
 
 
@@ -54,8 +66,8 @@ def options() -> dict[str, dict[str, Option]]:
 
 def test_every_option_is_documented_with_its_variable_and_default() -> None:
     documented = {row[0]: row for row in rows(page("configuration.md")) if row[0][:2] == "--"}
-    assert documented.keys() - options().keys() == {"--help"}
-    for name, by_command in options().items():
+    assert documented.keys() - options(SERVERS).keys() == {"--help"}
+    for name, by_command in options(SERVERS).items():
         option = next(iter(by_command.values()))
         _, variable, default, commands, meaning = documented[name]
         assert variable == (option.envvar or ""), name
@@ -64,11 +76,23 @@ def test_every_option_is_documented_with_its_variable_and_default() -> None:
         assert meaning, name
 
 
+@pytest.mark.parametrize("command", ["account add", "sim-terminal"])
+def test_every_option_of_a_terminal_is_documented(command: str) -> None:
+    section = page("terminals.md").partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    documented = {row[0]: row for row in rows(section) if row[0][:2] == "--"}
+    assert documented.keys() == options((command,)).keys()
+    for name, by_command in options((command,)).items():
+        option = by_command[command]
+        _, default, meaning = documented[name]
+        assert default == ("required" if option.required else shown_default(option)), name
+        assert option.envvar is None or str(option.envvar) in meaning, name
+
+
 def shown_default(option: Option) -> str:
     """The default as the page writes it."""
     if isinstance(option.show_default, str):
         return option.show_default
-    if option.default is None:
+    if option.default is None or option.default == "":
         return ""
     return "off" if option.default is False else str(option.default)
 
@@ -100,6 +124,7 @@ def test_what_a_command_block_starts_is_there() -> None:
 
 def test_crash_points_are_documented() -> None:
     assert all(point in page("configuration.md") for point in CRASH_POINTS)
+    assert all(point in page("terminals.md") for point in TERMINAL_CRASH_POINTS)
 
 
 # --- errors ----------------------------------------------------------------------------------

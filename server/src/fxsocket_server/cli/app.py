@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from fxsocket_server.cli import account as account_commands
 from fxsocket_server.cli import profile as profile_commands
 from fxsocket_server.cli.run import run
+from fxsocket_server.cli.terminal import EXAMPLE as TERMINAL_EXAMPLE
+from fxsocket_server.cli.terminal import sim_terminal
 from fxsocket_server.cli.verify import VERIFY_EXAMPLE, verify_journal
 from fxsocket_server.settings import (
     BRIDGE_PORT,
@@ -26,8 +29,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(account_commands.app, name="account")
 app.add_typer(profile_commands.app, name="profile")
 app.command("verify-journal", epilog=VERIFY_EXAMPLE)(verify_journal)
+app.command(name="sim-terminal", epilog=TERMINAL_EXAMPLE)(sim_terminal)
 
 Data = Annotated[Path, typer.Option(envvar="FXSOCKET_DATA", help="Folder that holds all state.")]
 Host = Annotated[str, typer.Option(envvar="FXSOCKET_HOST", help="Address to listen on.")]

@@ -320,6 +320,10 @@ class SimConnector:
         if len(self._lost) > limits.SIM_LOST_REPLIES:
             del self._lost[next(iter(self._lost))]
 
+    def lost_reply(self, tag: str) -> Report | None:
+        """The report of a command that a fault kept from being told."""
+        return self._lost.get(tag)
+
     # --- facts, told as the faults will have it ----------------------------------------------
 
     async def _tell(self, facts: tuple[Fact, ...], time_ms: int) -> None:
