@@ -12,7 +12,6 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from fxsocket_server.core import limits
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import JournalUnavailable, Problem
@@ -25,6 +24,7 @@ from fxsocket_server.gateway.delivery import DeliveryGuard, Undelivered
 from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMessage
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
+from fxsocket_server.gateway.restart import Restart
 from fxsocket_server.gateway.terminal import Terminal
 from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.model.account import Account
@@ -151,13 +151,14 @@ class Lane:
             guarded=command.key is None and command.delivery is not None,
             outcome=asyncio.get_running_loop().create_future(),
         )
-        self._enter(running)
+        self.enter(running)
         if running.guarded and command.delivery is not None:
             asked = (command.api_key_id, command.fingerprint)
             self.guard.begin(command.id, asked, command.delivery)
         return running
 
-    def _enter(self, running: Running) -> None:
+    def enter(self, running: Running) -> None:
+        """Know a command as running."""
         self._running[running.id] = running
         if running.key is not None:
             self._by_key[running.key] = running
@@ -391,10 +392,13 @@ class Lane:
         """Add an amended order to a change that is being built."""
         self._recorder.order(change, order, "order.modified")
 
-    def note_order(self, order: Order, event_type: str | None = None) -> asyncio.Future[None]:
-        """Record a new version of an order on its own; durable when the future ends."""
+    def note_order(
+        self, order: Order, event_type: str | None = None, stored: StoredCommand | None = None
+    ) -> asyncio.Future[None]:
+        """Record a new version of an order, and what its command is answered then."""
         change = self._recorder.begin(self.connector.time_ms())
         self._recorder.order(change, replace(order, updated_ms=change.time_ms), event_type)
+        change.command = stored
         return self.commit(change)
 
     def note_event(self, event_type: str, payload: bytes) -> asyncio.Future[None]:
@@ -502,81 +506,8 @@ class Lane:
             self._recovering = False
 
     async def resume(self) -> None:
-        """Take up the commands of before a restart, and the answers that may not have arrived.
-
-        An in-process broker never committed the outcome of an open one: it did not happen, and is
-        rejected. A terminal outside may have executed it: it is asked once it is there.
-        """
-        open_commands = self.journal.open_commands(self.account.id)
-        if self.connector.capabilities.in_process:
-            await self._reject_lost(open_commands)
-        else:
-            self._take_up(open_commands)
-        self._restore_guard()
-
-    def _restore_guard(self) -> None:
-        """Count the answers of before a restart as lost, for as long as their senders may retry."""
-        wall_ms, now = self.clock.wall_ms(), self.clock.monotonic_ms()
-        since_ms = wall_ms - limits.UNDELIVERED_MS - limits.ORDER_WAIT_MS
-        for stored in self.journal.undelivered(self.account.id, since_ms):
-            lost_ago_ms = max(0, wall_ms - stored.created_ms - limits.ORDER_WAIT_MS)
-            self.guard.restore(
-                stored.command_id,
-                (stored.api_key_id, stored.fingerprint),
-                lost_ms=now - lost_ago_ms,
-                is_settled=stored.answer_status is not None,
-            )
-
-    def _take_up(self, commands: list[StoredCommand]) -> None:
-        for stored in commands:
-            if stored.request is None:  # the plan of a command of several legs
-                continue
-            running = Running(
-                id=stored.command_id,
-                kind=stored.kind,
-                subject_id=stored.subject_id,
-                fingerprint=stored.fingerprint,
-                key=stored.key,
-                api_key_id=stored.api_key_id,
-                created_ms=stored.created_ms,
-                order_id=stored.order_id,
-                request=stored.request,
-                guarded=stored.key is None and not stored.delivered,
-                outcome=asyncio.get_running_loop().create_future(),
-                handed_ms=self.clock.monotonic_ms(),
-            )
-            self._enter(running)
-
-    async def _reject_lost(self, commands: list[StoredCommand]) -> None:
-        making = {stored.order_id: stored for stored in commands if stored.order_id is not None}
-        for order in [o for o in self.book.orders.values() if o.status in _OUTCOME_OPEN]:
-            change = self._recorder.begin(self.connector.time_ms())
-            lost = replace(
-                order,
-                status=OrderStatus.REJECTED,
-                reason="lost_in_restart",
-                updated_ms=change.time_ms,
-            )
-            self._recorder.order(change, lost)
-            stored = making.pop(order.id, None)
-            if stored is not None:
-                commands.remove(stored)
-                change.command = _lost_answer(stored, lost)
-            await self.commit(change)
-        for stored in commands:
-            if stored.plan is None:
-                await self.note_command(_lost_answer(stored, None))
-
-
-def _lost_answer(stored: StoredCommand, order: Order | None) -> StoredCommand:
-    """The final answer of a command that did not happen; it protects no retry without a key."""
-    problem = Problem(
-        "rejected", "the server restarted before the broker executed this; nothing was traded"
-    )
-    body = encode(problem_view(problem, stored.command_id, order=order))
-    return replace(
-        stored, answer_status=problem.kind.status, answer_body=body, delivered=stored.key is None
-    )
+        """Take up the commands of before a restart, and the answers that may not have arrived."""
+        await Restart(self).run()
 
 
 async def _ready(answer: Answer) -> Answer:
