@@ -129,6 +129,29 @@ def test_close_everything_leaves_nothing(demo: ServerProcess) -> None:
     assert run("close_everything.py", demo) == ["0 orders cancelled, 0 positions closed, 0.00 USD"]
 
 
+MET = re.compile(r"(\(?\w[\w ]*\)?) +([A-Z_]+) +(\d+\.\d\d) +(\d+\.\d\d)  same")
+
+
+def test_the_bot_knows_what_it_holds_after_every_scenario(demo: ServerProcess) -> None:
+    _, *lines, last = run("chaos_sandbox.py", demo)
+    met = [MET.fullmatch(line) for line in lines]
+    got = {found[1].strip(): found[2] for found in met if found}
+    assert len(got) == len(lines), lines
+    assert [*got][:-1] == api(demo, "GET", "/sim/faults")["scenarios"]
+    refusals = {
+        "requotes": "REQUOTE", "price_changed": "PRICE_CHANGED", "no_money": "NO_MONEY",
+        "too_many_requests": "TOO_MANY_REQUESTS", "server_error": "ERROR", "timeout": "REJECTED",
+        "autotrading_off_server": "SERVER_DISABLES_AT", "locked": "LOCKED",
+        "autotrading_off_client": "CLIENT_DISABLES_AT", "no_connection": "CONNECTION",
+        "only_real": "ONLY_REAL", "off_quotes": "PRICE_OFF", "trading_halt": "TRADE_DISABLED",
+        "flash_crash": "INVALID_STOPS", "partial_fills": "CANCELED",
+    }  # fmt: skip
+    assert got == {name: refusals.get(name, "FILLED") for name in got}
+    assert re.fullmatch(r"24 scenarios, 0 differ, \d+ positions held", last), last
+    held = sum(position["volume"] for position in api(demo, "GET", "/positions"))
+    assert lines[-1].split()[-2] == f"{held:.2f}"
+
+
 TRADE = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d) (BUY|SELL) +(\d+\.\d{3}) -> (\d+\.\d{3}) ([+-]\d+\.\d\d)"
 )

@@ -286,6 +286,21 @@ def test_one_account(rest, reply):
     assert rest.sent == ["GET /v1/accounts/acc_1"]
 
 
+def test_faults(rest, reply):
+    fault = {"scenario": "requotes", "retcode": 10004, "times": None}
+    answer = reply({"data": [fault], "scenarios": ["requotes"], "next_cursor": None})
+    rest.answers(answer, answer, reply({"data": [], "scenarios": [], "next_cursor": None}))
+    [found] = rest.call(lambda c: c.sim.faults.put("requotes", times=None, lose_reply=False)).data
+    assert (found.scenario, found.retcode, found.times) == ("requotes", 10004, None)
+    assert rest.call(lambda c: c.sim.faults.list()).scenarios == ["requotes"]
+    assert rest.call(lambda c: c.sim.faults.clear()).data == []
+    assert rest.sent == ["POST /v1/sim/faults", "GET /v1/sim/faults", "DELETE /v1/sim/faults"]
+    assert rest.bodies()[0] == {"scenario": "requotes", "times": None, "lose_reply": False}
+    assert "pass at least one of scenario" in str(
+        rest.fails(errors.ConfigError, lambda c: c.sim.faults.put())
+    )
+
+
 def test_a_path_without_a_method_of_its_own(rest, reply):
     rest.answers(ConnectionLost("x"), reply({"win_rate": 0.5}), reply({"ok": True}))
     stats = rest.call(lambda c: c.request("get", "/stats", params={"group_by": "magic"}))

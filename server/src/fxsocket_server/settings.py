@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sessions: bool = False
     replay: tuple[str, ...] = ()
     speed: float = 1.0
+    fault: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     crash_at: str | None = None

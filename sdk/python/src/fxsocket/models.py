@@ -246,6 +246,36 @@ class Quote(Struct, frozen=True, kw_only=True):
     stale: bool = False
 
 
+class SimFault(Struct, frozen=True, kw_only=True):
+    """A fault in force on a simulated account, with the `times` that it has left."""
+
+    scenario: str | None = None
+    delay_ms: int = 0
+    delay_shape: str = "FIXED"
+    retcode: int | None = None
+    lose_reply: bool = False
+    freeze: bool = False
+    disconnect: bool = False
+    partial_volume: float | None = None
+    price_jump_points: int = 0
+    spread_points: int = 0
+    trade_disabled: bool = False
+    off_quotes: bool = False
+    duplicate_events: bool = False
+    reorder_events: bool = False
+    rollover_spread_points: int = 0
+    weekend_gap_points: int = 0
+    times: int | None = None
+    seed: int = 0
+
+
+class SimFaults(Struct, frozen=True):
+    """The faults in force, and every scenario that there is."""
+
+    data: list[SimFault]
+    scenarios: list[str]
+
+
 class Candle(Struct, frozen=True):
     """One candle; `time` is its opening time, `spread` is in points."""
 

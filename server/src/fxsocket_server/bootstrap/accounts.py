@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from fxsocket_server.bootstrap.faults import put_faults
 from fxsocket_server.broker.generator import PriceGenerator
 from fxsocket_server.broker.profile import Profile, ProfileError, parse_profile, with_file_digits
 from fxsocket_server.connectors.sim.connector import SimCheckpoint, SimConnector
@@ -188,4 +189,5 @@ def connect_sim(
     feed = _feed(account, settings, profile, recorded, state, clock)
     connector = SimConnector(account.id, terms, specs_for(profile, recorded), feed, gate)
     connector.rebuild(state)
+    put_faults(settings.fault, connector)
     return connector

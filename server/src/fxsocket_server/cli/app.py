@@ -100,6 +100,15 @@ Replay = Annotated[
     ),
 ]
 Speed = Annotated[str, typer.Option(metavar="N|max", help="Pace of a replay: 1, 10, ... or max.")]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="FXSOCKET_FAULT",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="Put a fault in force on the simulated accounts, such as lost_reply:times=3; "
+        "repeatable.",
+    ),
+]
 TlsCert = Annotated[
     Path | None, typer.Option(envvar="FXSOCKET_TLS_CERT", help="Certificate file (PEM).")
 ]
@@ -109,7 +118,8 @@ TlsKey = Annotated[
 
 _DEMO_EXAMPLE = (
     "Example: `fxsocket-server demo --balance 50000 --seed 7`\n\n"
-    "Example: `fxsocket-server demo --replay darwinex_ticks_WS30_2018-10-01.csv.gz --speed max`"
+    "Example: `fxsocket-server demo --replay darwinex_ticks_WS30_2018-10-01.csv.gz --speed max`\n\n"
+    "Example: `fxsocket-server demo --fault requotes:times=5 --fault slow_broker:seed=7`"
 )
 _SERVE_EXAMPLE = "Example: `fxsocket-server serve --data /var/lib/fxsocket --host 0.0.0.0`"
 
@@ -136,6 +146,7 @@ def demo(
     sessions: Sessions = False,
     replay: Replay = None,
     speed: Speed = "1",
+    fault: FaultOption = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -144,7 +155,7 @@ def demo(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, balance=balance, leverage=leverage, currency=currency,
         seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed, tls_cert=tls_cert,
-        tls_key=tls_key,
+        tls_key=tls_key, fault=tuple(fault or ()),
     )  # fmt: skip
     run(settings, demo=True, as_json=json)
 
@@ -162,6 +173,7 @@ def serve(
     sessions: Sessions = False,
     replay: Replay = None,
     speed: Speed = "1",
+    fault: FaultOption = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -169,7 +181,7 @@ def serve(
     settings = _settings(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, sessions=sessions, replay=tuple(replay or ()),
-        speed=speed, tls_cert=tls_cert, tls_key=tls_key,
+        speed=speed, tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
     )  # fmt: skip
     run(settings, demo=False, as_json=json)
 

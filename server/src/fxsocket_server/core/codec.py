@@ -145,10 +145,13 @@ def _name_bad_field(value: Any, pointer: str, depth: int = 0) -> None:
             _name_bad_field(item, f"{pointer}/{index}", depth + 1)
 
 
-def convert(value: Any, into: type[T]) -> T:
-    """Convert decoded JSON into a Struct; a misfit raises 422 `validation_error` on its field."""
+def convert(value: Any, into: type[T], *, from_text: bool = False) -> T:
+    """Convert decoded JSON into a Struct; a misfit raises 422 `validation_error` on its field.
+
+    `from_text` takes numbers, true, false and null as text, too: what a command line has.
+    """
     try:
-        return msgspec.convert(value, into)
+        return msgspec.convert(value, into, strict=not from_text)
     except msgspec.ValidationError as error:
         raise _field_problem(str(error), into) from None
 
