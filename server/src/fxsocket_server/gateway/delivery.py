@@ -60,7 +60,7 @@ class Undelivered(Struct, eq=False, gc=False):
     """A command whose answer may have been lost; `number` tells the older from the newer.
 
     `lost_ms` and `settled_ms` (monotonic) are when its connection ended and when it had an
-    outcome; `claimed` says that a retry has it.
+    outcome; `claimed` says that a retry has it, `marked` that the journal takes it as arrived.
     """
 
     number: int
@@ -69,6 +69,7 @@ class Undelivered(Struct, eq=False, gc=False):
     lost_ms: float | None = None
     settled_ms: float | None = None
     claimed: bool = False
+    marked: bool = False
 
     def is_over(self, now_ms: float) -> bool:
         """Whether it is too late for a retry."""
@@ -80,10 +81,10 @@ class Undelivered(Struct, eq=False, gc=False):
 class DeliveryGuard:
     """The undelivered answers of one account; decides only, on the monotonic clock it is given."""
 
-    def __init__(self, now_ms: Callable[[], float], delivered: Callable[[str], None]) -> None:
-        """`delivered` is told the id of each command whose answer has arrived."""
+    def __init__(self, now_ms: Callable[[], float], mark: Callable[[str, bool], None]) -> None:
+        """`mark` is told of each command whether its answer has arrived, and if that changes."""
         self._now_ms = now_ms
-        self._delivered = delivered
+        self._mark = mark
         self._lost: dict[Asked, list[Undelivered]] = {}
         self._open: dict[str, Undelivered] = {}  # by command id, until it is settled
         self._numbers = count(1)
@@ -145,8 +146,12 @@ class DeliveryGuard:
     def _heard(self, entry: Undelivered, *, delivered: bool) -> None:
         if delivered:
             self._drop(entry)
-            self._delivered(entry.command_id)
+            self._mark(entry.command_id, True)
+            entry.marked = True
             return
+        if entry.marked:
+            self._mark(entry.command_id, False)
+            entry.marked = False
         entry.lost_ms = self._now_ms()
         entry.claimed = False
         entries = self._lost.setdefault(entry.asked, [])

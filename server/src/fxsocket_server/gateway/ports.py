@@ -249,8 +249,8 @@ class Journal(Protocol):
         """
         ...
 
-    def mark_delivered(self, command_id: str) -> None:
-        """Note, with the next commit, that the answer to a command without a key has arrived."""
+    def mark_delivered(self, command_id: str, delivered: bool) -> None:
+        """Note, with the next commit, whether the answer to a command without a key arrived."""
         ...
 
     def open_commands(self, account_id: str) -> list[StoredCommand]:

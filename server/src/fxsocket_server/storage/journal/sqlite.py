@@ -75,7 +75,7 @@ class SqliteJournal:
         self._writer = Writer(writing, self._from_writer)
         self._pending: dict[int, _Waiting] = {}
         self._unsent: list[Queued] = []
-        self._delivered: list[str] = []
+        self._delivered: list[tuple[bool, str]] = []
         self._ticket = 0
         self._generation = 0
         self._failure_callbacks: list[Callable[[], None]] = []
@@ -109,9 +109,9 @@ class SqliteJournal:
             self._loop.call_soon(self._flush)
         self._unsent.append((ticket, self._generation, work))
 
-    def mark_delivered(self, command_id: str) -> None:
-        """Note, with the next commit, that the answer to a command without a key has arrived."""
-        self._delivered.append(command_id)
+    def mark_delivered(self, command_id: str, delivered: bool) -> None:
+        """Note, with the next commit, whether the answer to a command without a key arrived."""
+        self._delivered.append((delivered, command_id))
         if len(self._delivered) >= limits.JOURNAL_DELIVERED_MARKS:
             self._flush()
 

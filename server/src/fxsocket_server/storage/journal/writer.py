@@ -44,9 +44,7 @@ _UPSERT_COMMAND = (
     " answer_status = excluded.answer_status, answer_body = excluded.answer_body,"
     " delivered = excluded.delivered"
 )
-_MARK_DELIVERED = (
-    "UPDATE commands SET delivered = 1, answer_body = NULL WHERE command_id = ? AND key IS NULL"
-)
+_MARK_DELIVERED = "UPDATE commands SET delivered = ? WHERE command_id = ? AND key IS NULL"
 _UPSERT_EQUITY = (
     "INSERT OR REPLACE INTO equity (account_id, minute_ms, user_id, balance, credit, equity,"
     " margin) VALUES (?,?,?,?,?,?,?)"
@@ -76,9 +74,9 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """Commands without a key whose answers have arrived."""
+    """Whether the answers to commands without a key have arrived."""
 
-    command_ids: list[str]
+    marks: list[tuple[bool, str]]
 
 
 Work = Change | Checkpoint | Equity | Statement | Delivered
@@ -181,7 +179,7 @@ class Writer:
             elif type(work) is Statement:
                 self._connection.execute(work.sql, work.parameters)
             elif type(work) is Delivered:
-                many(_MARK_DELIVERED, [(command_id,) for command_id in work.command_ids])
+                many(_MARK_DELIVERED, work.marks)
 
 
 def _command_rows(change: Change) -> list[tuple[object, ...]]:
