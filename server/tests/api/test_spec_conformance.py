@@ -22,6 +22,7 @@ from fxsocket_server.gateway import (
     views,
 )
 from fxsocket_server.gateway.orders import check, resolve
+from fxsocket_server.gateway.several import batch, close_all, reverse
 from fxsocket_server.security.principal import Scope
 
 from .client import Api, order_of
@@ -29,11 +30,15 @@ from .contract import Contract, Operation
 from .world import FarConnector, World
 
 BODIES: dict[str, type[Struct]] = {
+    "BatchRequest": batch.BatchRequest,
+    "CloseAllRequest": close_all.CloseAllRequest,
+    "CloseByRequest": requests.CloseByRequest,
     "OrderRequest": requests.OrderRequest,
     "OrderPatch": requests.OrderPatch,
     "PositionPatch": requests.PositionPatch,
     "ResolveRequest": resolve.ResolveRequest,
     "SimFault": faults.FaultRequest,
+    "ReverseRequest": reverse.ReverseRequest,
     "SimPrice": requests.PriceRequest,
 }
 ANSWERS: dict[str, type[Struct]] = {
@@ -63,6 +68,13 @@ ANSWERS: dict[str, type[Struct]] = {
 }
 # Written by hand from bytes and rows; the answers of a running server are held against them.
 BY_HAND = {
+    "BatchResult",
+    "CanceledResult",
+    "CloseAllResult",
+    "CloseByResult",
+    "OrderResult",
+    "PositionResult",
+    "ReverseResult",
     "TradeGroup",
     "CandlePage",
     "Event",
@@ -261,6 +273,20 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
         "GET", "/candles", {"symbol": "USDJPY", "timeframe": "D1", "limit": "3"}
     ),
     "createOrder": lambda api, at: Call("POST", "/orders", body=order_of()),
+    "createOrders": lambda api, at: Call(
+        "POST", "/orders/batch", body={"orders": [order_of(), order_of(volume=1e6)]}
+    ),
+    "closeAllPositions": lambda api, at: Call(
+        "POST", "/positions/close-all", body={"symbol": _order(api, at)["symbol"]}
+    ),
+    "closePositionBy": lambda api, at: Call(
+        "POST",
+        f"/positions/{_order(api, at)['position_id']}/close-by",
+        body={"position_id": _order(api, at, type="SELL")["position_id"]},
+    ),
+    "reversePosition": lambda api, at: Call(
+        "POST", f"/positions/{_order(api, at)['position_id']}/reverse", body={}
+    ),
     "checkOrder": lambda api, at: Call("POST", "/orders/check", body=order_of()),
     "listOrders": lambda api, at: Call("GET", "/orders", {"status": "PLACED,FILLED"}),
     "getOrder": lambda api, at: Call("GET", "/orders/" + _order(api, at)["id"]),

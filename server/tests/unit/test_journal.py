@@ -441,9 +441,10 @@ async def test_only_old_answers_are_forgotten(path: Path) -> None:
         _ = journal.append(change(command("c1", "old", created_ms=10, **answer)))
         _ = journal.append(change(command("c2", "open", created_ms=10)))
         _ = journal.append(change(command("c3", "new", created_ms=20, **answer)))
+        _ = journal.append(change(command("c4", "plan", created_ms=10, plan=b"legs")))
         journal.forget_commands(20)
         await journal.append(change(event(1)))
-        kept = [key for key in ("old", "open", "new") if journal.command(ACCOUNT, key)]
+        kept = [k for k in ("old", "open", "new", "plan") if journal.command(ACCOUNT, k)]
         assert kept == ["open", "new"]
 
 

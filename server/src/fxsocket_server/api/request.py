@@ -73,6 +73,23 @@ def body_of(request: Request, into: type[T]) -> T:
     return convert(decode_object(request.scope["fxs.body"]), into)
 
 
+def optional_body_of(request: Request, into: type[T]) -> T:
+    """The same of a body that may be left out, which is as good as `{}`."""
+    if not request.scope["fxs.body"]:
+        return convert({}, into)
+    return body_of(request, into)
+
+
+def deviation_of(request: Request) -> int | None:
+    """`?deviation=`, in points; raises `validation_error`."""
+    deviation = integer_parameter(request, "deviation")
+    if deviation is not None and deviation < 0:
+        raise Problem(
+            "validation_error", "deviation must be points, 0 or more", pointer="?deviation"
+        )
+    return deviation
+
+
 def sender_of(request: Request) -> Sender:
     """Key, patience and id of a trade command, and the way back to who sent it."""
     timeout = header_of(request, b"x-request-timeout-ms")

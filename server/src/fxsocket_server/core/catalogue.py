@@ -281,6 +281,13 @@ _KINDS = (
         "The position is closed already; read it again.",
     ),
     ErrorKind(
+        "use_position",
+        422,
+        "Use the position",
+        False,
+        "Other orders share the netted position; change its stops with PATCH /positions/{id}.",
+    ),
+    ErrorKind(
         "rejected",
         422,
         "Rejected",

@@ -7,17 +7,23 @@ the outcome may have been booked before its report came: what the change does no
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fxsocket_server.core.codec import encode
 from fxsocket_server.gateway.changes import Change
 from fxsocket_server.gateway.close_result import close_result
 from fxsocket_server.gateway.commands import Running
-from fxsocket_server.gateway.reads import open_position_view, order_by_id, position_by_id
-from fxsocket_server.gateway.views import order_view
+from fxsocket_server.gateway.reads import (
+    open_position_view,
+    order_by_id,
+    position_by_id,
+    rest_of,
+)
+from fxsocket_server.gateway.views import CloseResultView, order_view
 from fxsocket_server.model.enums import Action
 from fxsocket_server.model.facts import Report
-from fxsocket_server.model.records import Order
+from fxsocket_server.model.records import Deal, Order
 from fxsocket_server.model.retcode import Retcode
 
 if TYPE_CHECKING:
@@ -56,13 +62,53 @@ def _canceled(lane: "Lane", running: Running, change: Change, report: Report) ->
 
 
 def _closed(lane: "Lane", running: Running, change: Change, _report: Report) -> bytes:
+    deals = _deals_of(lane, running, change)
+    position_id = deals[0].position_id if deals else _position_id(lane, running)
+    return encode(_close_result(lane, position_id or "", deals, change))
+
+
+def _deals_of(lane: "Lane", running: Running, change: Change) -> list[Deal]:
     order_id = running.order_id or ""
     deals = [deal for deal in change.deals if deal.order_id == order_id]
-    if not deals:
-        deals = lane.journal.deals_of_order(lane.account.id, order_id)
-    position_id = deals[0].position_id if deals else _position_id(lane, running)
-    position = change.positions.get(position_id or "") or position_by_id(lane, position_id or "")
-    return encode(close_result(position, deals, lane.account.money_digits, already=False))
+    return deals or lane.journal.deals_of_order(lane.account.id, order_id)
+
+
+def _close_result(
+    lane: "Lane", position_id: str, deals: list[Deal], change: Change | None = None
+) -> CloseResultView:
+    newer = change.positions if change is not None else {}
+    position = newer.get(position_id) or position_by_id(lane, position_id)
+    rest = rest_of(lane, position, change)
+    return close_result(position, rest, deals, lane.account.money_digits, already=False)
+
+
+class PositionResult(Struct, frozen=True):
+    """What became of one position of several."""
+
+    position_id: str
+    result: CloseResultView
+
+
+class PositionResults(Struct, frozen=True):
+    """Answer of POST /positions/{id}/close-by."""
+
+    results: list[PositionResult]
+
+
+def _closed_by(lane: "Lane", running: Running, change: Change, _report: Report) -> bytes:
+    """A result per position, that of the one named first first, as the deals stand."""
+    deals = _deals_of(lane, running, change)
+    ids = dict.fromkeys(deal.position_id or "" for deal in deals)
+    results = [
+        PositionResult(
+            position_id,
+            _close_result(
+                lane, position_id, [d for d in deals if d.position_id == position_id], change
+            ),
+        )
+        for position_id in ids
+    ]
+    return encode(PositionResults(results))
 
 
 def _position_id(lane: "Lane", running: Running) -> str | None:
@@ -82,12 +128,15 @@ ANSWERS: dict[str, Maker] = {
     "order.modify": _modified,
     "order.cancel": _canceled,
     "position.close": _closed,
+    "position.close_by": _closed_by,
     "position.modify": _stopped,
 }
 
 
 def standing(lane: "Lane", running: Running) -> bytes:
     """What a command is answered whose outcome is not known yet: things as they stand."""
+    if running.standing is not None:
+        return running.standing()
     if running.kind == "order.place":
         return encode(order_view(order_by_id(lane, running.order_id or "")))
     if running.kind.startswith("order.") and running.order_id is None:
@@ -98,5 +147,7 @@ def standing(lane: "Lane", running: Running) -> bytes:
     position = position_by_id(lane, _position_id(lane, running) or "")
     if running.order_id is None:
         return encode(open_position_view(lane, position))
-    view = close_result(position, [], lane.account.money_digits, already=False)
-    return encode(replace(view, close_order_id=running.order_id))
+    view = replace(_close_result(lane, position.id, []), close_order_id=running.order_id)
+    if running.kind == "position.close_by":
+        return encode(PositionResults([PositionResult(position.id, view)]))
+    return encode(view)

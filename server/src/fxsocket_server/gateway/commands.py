@@ -59,7 +59,8 @@ class Running(Struct, kw_only=True, gc=False):
     """A command under way; whoever asks the same joins `outcome`.
 
     `request` is what the broker was or will be asked, `handed_ms` (monotonic) when. A `guarded`
-    one has no key, but its answer may be owed to a retry.
+    one has no key, but its answer may be owed to a retry. `standing` tells how a command of several
+    legs stands, `work` is what runs them.
     """
 
     id: str
@@ -76,6 +77,8 @@ class Running(Struct, kw_only=True, gc=False):
     handed_ms: float | None = None
     looking: bool = False
     concluded: bool = False
+    standing: Callable[[], bytes] | None = None
+    work: asyncio.Task[None] | None = None
 
 
 def fingerprint_of(kind: str, subject_id: str, body: object) -> bytes:

@@ -96,12 +96,15 @@ class DeliveryGuard:
 
     def claim(self, asked: Asked) -> Undelivered | None:
         """The oldest answer that an equal command lost, for this one retry."""
+        entry = self.oldest(asked)
+        if entry is not None:
+            entry.claimed = True
+        return entry
+
+    def oldest(self, asked: Asked) -> Undelivered | None:
+        """The answer that `claim` would give, left where it is."""
         self.forget_old(asked)
-        for entry in self._lost.get(asked, ()):
-            if not entry.claimed:
-                entry.claimed = True
-                return entry
-        return None
+        return next((entry for entry in self._lost.get(asked, ()) if not entry.claimed), None)
 
     def release(self, entry: Undelivered) -> None:
         """Give a claim back: the retry was not served."""

@@ -12,6 +12,8 @@ from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.orders.place import PlaceOrder
 from fxsocket_server.gateway.ports import Bus, FaultSwitch, History, Journal
 from fxsocket_server.gateway.requests import OrderRequest, check_key, one_key
+from fxsocket_server.gateway.several.plan import Composite
+from fxsocket_server.gateway.several.run import run_composite
 from fxsocket_server.gateway.terminal import TerminalMessage
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
@@ -131,20 +133,40 @@ class Gateway:
         verb: Verb,
     ) -> Answer:
         """Run a trade command in its account's lane."""
-        check_key(key)
         # A new order's id is no part of what was asked: a retry has another one.
         asked_of = "" if kind == "order.place" else subject_id
-        command = Command(
-            id=sender.request_id,
-            kind=kind,
-            subject_id=subject_id,
-            fingerprint=fingerprint_of(kind, asked_of, body),
-            key=key,
-            wait_ms=wait_of(sender.timeout_ms),
-            api_key_id=sender.api_key_id,
-            delivery=sender.delivery,
-        )
-        return await lane.run(command, verb)
+        fingerprint = fingerprint_of(kind, asked_of, body)
+        return await lane.run(_command(kind, subject_id, fingerprint, key, sender), verb)
+
+    async def run_composite(
+        self,
+        lane: Lane,
+        kind: str,
+        subject_id: str,
+        body: object,
+        sender: Sender,
+        composite: Composite,
+    ) -> Answer:
+        """Run a command of several legs in its account's lane."""
+        fingerprint = fingerprint_of(kind, subject_id, body)
+        command = _command(kind, subject_id, fingerprint, sender.key, sender)
+        return await run_composite(lane, command, composite)
+
+
+def _command(
+    kind: str, subject_id: str, fingerprint: bytes, key: str | None, sender: Sender
+) -> Command:
+    check_key(key)
+    return Command(
+        id=sender.request_id,
+        kind=kind,
+        subject_id=subject_id,
+        fingerprint=fingerprint,
+        key=key,
+        wait_ms=wait_of(sender.timeout_ms),
+        api_key_id=sender.api_key_id,
+        delivery=sender.delivery,
+    )
 
 
 def _unknown(account_id: str) -> Problem:

@@ -134,6 +134,10 @@ class Lane:
         if self._recovering:
             raise Problem("unavailable", "the account recovers; nothing was sent", retry_after_s=1)
 
+    def running(self, command_id: str) -> Running | None:
+        """A command that is under way."""
+        return self._running.get(command_id)
+
     def begin(
         self, command: Command, order_id: str | None, request: TradeRequest | None
     ) -> Running:

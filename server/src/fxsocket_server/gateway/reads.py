@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.changes import Change
 from fxsocket_server.gateway.views import PositionView, position_view
 from fxsocket_server.model.enums import PositionStatus, Side
 from fxsocket_server.model.records import Order, Position
@@ -37,6 +38,18 @@ def position_by_id(lane: "Lane", position_id: str) -> Position:
         position = lane.journal.position(lane.account.id, position_id)
     if position is None:
         raise Problem("not_found", f"no position {position_id[:64]!r} in this account")
+    return position
+
+
+def rest_of(lane: "Lane", position: Position, change: Change | None = None) -> Position:
+    """Where a position goes on: on MT4 the rest of a partial close is a position of its own.
+
+    A `change` under way may hold positions that are newer than what can be read.
+    """
+    newer = change.positions if change is not None else {}
+    while position.continued_id is not None:  # every one was opened after the one before
+        next_id = position.continued_id
+        position = newer.get(next_id) or position_by_id(lane, next_id)
     return position
 
 

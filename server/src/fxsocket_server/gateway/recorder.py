@@ -4,6 +4,7 @@ Applying a fact twice changes nothing: facts are keyed by the broker's own numbe
 booked already is skipped.
 """
 
+import re
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -20,12 +21,17 @@ from fxsocket_server.model.enums import (
     DONE_STATUSES,
     DealEntry,
     DealType,
+    MarginMode,
     OrderStatus,
+    Platform,
     PositionStatus,
 )
 from fxsocket_server.model.facts import BalanceFact, DealFact, Fact, OrderFact, PositionFact
+from fxsocket_server.model.netting import shares_after
 from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.model.units import div_half_away
+
+_REST = re.compile(r"from #([0-9]{1,18})\b")
 
 _ORDER_EVENTS = {
     OrderStatus.PENDING: "order.pending",
@@ -77,6 +83,7 @@ class Recorder:
         self._is_durable = is_booked
         self._done_order_by_tag = done_order_by_tag
         self._reserved: dict[int, str] = {}
+        self._nets = account.margin_mode is not MarginMode.HEDGING
 
     def begin(self, time_ms: int) -> Change:
         """An empty change of this account at a broker time."""
@@ -254,8 +261,21 @@ class Recorder:
         change.deals.append(deal)
         type_ = _BALANCE_EVENTS.get(fact.type, "deal.added")
         self.event(change, type_, deal_payload(deal, self.account.money_digits))
-        if position is not None and fact.entry not in (None, DealEntry.IN):
-            self.book.put_position(_booked(position, fact))
+        if position is not None and fact.entry is not None:
+            self.book.put_position(self._after_deal(position, fact, order))
+
+    def _after_deal(self, position: Position, deal: DealFact, order: Order | None) -> Position:
+        if self._nets and deal.entry is not None:
+            shares = shares_after(
+                position.shares,
+                deal.entry,
+                deal.volume,
+                "" if order is None else order.id,
+                held=position.volume,
+                closes=None if order is None else order.closes_order_id,
+            )
+            position = replace(position, shares=shares)
+        return position if deal.entry is DealEntry.IN else _booked(position, deal)
 
     def _position_id(self, ticket: int | None) -> str | None:
         """The id of a position; one that the next fact opens gets its id now."""
@@ -275,7 +295,7 @@ class Recorder:
         if known is None:
             if fact.volume == 0 or self._is_booked("positions", fact.ticket):
                 return
-            opened = self._position_of_terminal(fact)
+            opened = self._position_of_terminal(change, fact)
             self._reserved.pop(fact.ticket, None)
             self._position(change, self._position_version(opened, fact), "position.opened")
         elif known.status is PositionStatus.OPEN:
@@ -305,10 +325,15 @@ class Recorder:
         change.positions[position.id] = position
         self.event(change, type_, position_payload(position, self.account.money_digits))
 
-    def _position_of_terminal(self, fact: PositionFact) -> Position:
+    def _position_of_terminal(self, change: Change, fact: PositionFact) -> Position:
         order = self.book.order_by_ticket(fact.order_ticket)
+        position_id = self._position_id(fact.ticket) or ""
+        order_id, comment = order.id if order is not None else None, untagged(fact.comment)
+        origin = self._continued(change, fact, position_id)
+        if origin is not None:
+            order_id, comment = origin.order_id, origin.comment
         return Position(
-            id=self._position_id(fact.ticket) or "",
+            id=position_id,
             user_id=self.account.user_id,
             account_id=self.account.id,
             ticket=fact.ticket,
@@ -319,11 +344,22 @@ class Recorder:
             volume=fact.volume,
             open_price=fact.open_price,
             magic=fact.magic,
-            comment=untagged(fact.comment),
-            order_id=order.id if order is not None else None,
+            comment=comment,
+            order_id=order_id,
             opened_ms=fact.opened_ms,
             updated_ms=fact.time_ms,
+            shares=((order_id or "", fact.volume),) if self._nets else (),
         )
+
+    def _continued(self, change: Change, fact: PositionFact, position_id: str) -> Position | None:
+        """The position whose rest this one is: MT4 opens the rest of a partial close anew."""
+        named = _REST.match(fact.comment) if self.account.platform == Platform.MT4 else None
+        origin = None if named is None else self.book.position_by_ticket(int(named[1]))
+        if origin is not None:
+            origin = replace(origin, continued_id=position_id)
+            self.book.put_position(origin)
+            change.positions[origin.id] = origin
+        return origin
 
     def _balance_fact(self, change: Change, fact: BalanceFact) -> None:
         if (fact.balance, fact.credit) == (self.book.balance, self.book.credit):

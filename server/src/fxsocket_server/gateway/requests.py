@@ -59,6 +59,12 @@ class PositionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tp: float | None | UnsetType = UNSET
 
 
+class CloseByRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /positions/{id}/close-by."""
+
+    position_id: str
+
+
 class PriceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /sim/price."""
 

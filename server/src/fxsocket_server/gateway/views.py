@@ -216,7 +216,10 @@ def deal_view(deal: Deal, money_digits: int) -> DealView:
 
 
 class CloseResultView(Struct, frozen=True, gc=False):
-    """What closing a position (or part of it) did; `close_order_id` is the closing order."""
+    """What closing a position (or part of it) did; `close_order_id` is the closing order.
+
+    `remaining_position_id` holds what is still open: on MT4 that is a new position.
+    """
 
     id: str
     order_id: str | None
@@ -229,6 +232,7 @@ class CloseResultView(Struct, frozen=True, gc=False):
     commission: float
     already: bool
     close_order_id: str | None
+    remaining_position_id: str | None
 
 
 class BalanceView(Struct, frozen=True, gc=False):

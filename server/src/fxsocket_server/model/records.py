@@ -21,7 +21,10 @@ from fxsocket_server.model.enums import (
 
 
 class Order(Struct, frozen=True, kw_only=True, gc=False):
-    """An instruction to trade and what has become of it."""
+    """An instruction to trade and what has become of it.
+
+    `closes_order_id` is the order whose part of a netted position it is to close.
+    """
 
     id: str
     user_id: str
@@ -47,6 +50,7 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
     tag: str = ""
     ticket: int | None = None
     position_id: str | None = None
+    closes_order_id: str | None = None
     retcode: int | None = None
     reason: str | None = None
     cancel_requested: bool = False
@@ -54,10 +58,15 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
     updated_ms: int
 
 
+Share = tuple[str, int]  # an order's id, and how much of what it opened is open
+
+
 class Position(Struct, frozen=True, kw_only=True, gc=False):
     """An entry; `profit`, `close_price` and `closed_swap` are of what was closed so far.
 
-    `open_extra` is what a netted position's mean price has beyond points, in thousandths of one.
+    `open_extra` is what a netted position's mean price has beyond points, in thousandths of one;
+    `shares` are the orders that it consists of, oldest first. `continued_id` is the position in
+    which the rest of a partly closed one goes on, on MT4.
     """
 
     id: str
@@ -84,6 +93,8 @@ class Position(Struct, frozen=True, kw_only=True, gc=False):
     opened_ms: int
     updated_ms: int
     open_extra: int = 0
+    shares: tuple[Share, ...] = ()
+    continued_id: str | None = None
 
 
 class Deal(Struct, frozen=True, kw_only=True, gc=False):

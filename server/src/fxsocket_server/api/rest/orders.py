@@ -1,4 +1,4 @@
-"""/v1/orders: place, check, list, get, modify, cancel."""
+"""/v1/orders: place, batch, check, list, get, modify, cancel."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,6 +7,7 @@ from fxsocket_server.api.request import (
     answer_response,
     body_of,
     context_of,
+    deviation_of,
     integer_parameter,
     json_response,
     lane_of,
@@ -26,6 +27,7 @@ from fxsocket_server.gateway.orders.resolve import ResolveRequest, resolve
 from fxsocket_server.gateway.queries import cursor_number, list_orders, page_limit, time_parameter
 from fxsocket_server.gateway.reads import order_by_client_id, order_by_id
 from fxsocket_server.gateway.requests import OrderPatch, OrderRequest
+from fxsocket_server.gateway.several.batch import BatchRequest, batch_of
 from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.enums import OrderStatus
 
@@ -63,6 +65,16 @@ async def place(request: Request) -> Response:
     lane = lane_of(request)
     order = body_of(request, OrderRequest)
     answer = await context_of(request).gateway.place(lane, order, sender_of(request))
+    return answer_response(answer)
+
+
+async def place_batch(request: Request) -> Response:
+    """POST /orders/batch."""
+    lane = lane_of(request)
+    batch = body_of(request, BatchRequest)
+    answer = await context_of(request).gateway.run_composite(
+        lane, "order.batch", "", batch, sender_of(request), batch_of(batch)
+    )
     return answer_response(answer)
 
 
@@ -119,10 +131,10 @@ async def modify(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """DELETE /orders/{id}."""
     lane = lane_of(request)
-    lots = number_parameter(request, "volume")
+    lots, deviation = number_parameter(request, "volume"), deviation_of(request)
     sender = sender_of(request)
     answer = await context_of(request).gateway.run(
-        lane, "order.cancel", request.path_params["id"], lots, sender.key, sender,
-        CancelOrder(lots),
+        lane, "order.cancel", request.path_params["id"], (lots, deviation), sender.key, sender,
+        CancelOrder(lots, deviation),
     )  # fmt: skip
     return answer_response(answer)

@@ -90,6 +90,7 @@ class SimConnector:
             in_process=True,
             price_control=not self._feed.recorded,
             keeps_sessions=self._terms.sessions_apply,
+            close_by=self._terms.hedges,
         )
 
     # --- life --------------------------------------------------------------------------------

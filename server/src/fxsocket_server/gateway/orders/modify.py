@@ -7,11 +7,11 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Command, Intent
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.positions.modify import new_level, stops_request
-from fxsocket_server.gateway.reads import order_by_id, position_by_id
+from fxsocket_server.gateway.reads import order_by_id, position_by_id, rest_of
 from fxsocket_server.gateway.requests import OrderPatch, check_price, check_time
-from fxsocket_server.model.enums import Action, OrderStatus, PositionStatus, TimeInForce
+from fxsocket_server.model.enums import Action, MarginMode, OrderStatus, PositionStatus, TimeInForce
 from fxsocket_server.model.facts import TradeRequest
-from fxsocket_server.model.records import Order
+from fxsocket_server.model.records import Order, Position
 
 
 class ModifyOrder:
@@ -90,8 +90,22 @@ class ModifyOrder:
                     f"order {order.id} is filled: only sl and tp of its position can change",
                     pointer="/" + name,
                 )
-        position = position_by_id(lane, order.position_id or "")
+        position = rest_of(lane, position_by_id(lane, order.position_id or ""))
         if position.status is PositionStatus.CLOSED:
             raise Problem("position_closed", f"position {position.id} is closed")
+        _refuse_shared(lane, order, position)
         request = stops_request(lane, command, position, patch.sl, patch.tp)
         return Intent(request=request, order=None)
+
+
+def _refuse_shared(lane: Lane, order: Order, position: Position) -> None:
+    """Netted orders share their position's stops: one of several cannot move them alone."""
+    if lane.account.margin_mode is MarginMode.HEDGING:
+        return
+    others = [owner for owner, _ in position.shares if owner != order.id]
+    if others:
+        raise Problem(
+            "use_position",
+            f"position {position.id} consists of other orders, too; change its stops with "
+            f"PATCH /v1/positions/{position.id}",
+        )

@@ -6,7 +6,7 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.close_result import close_result
 from fxsocket_server.gateway.commands import Answer, Command, Intent, Telling
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.gateway.reads import position_by_id
+from fxsocket_server.gateway.reads import position_by_id, rest_of
 from fxsocket_server.gateway.requests import (
     check_volume,
     default_filling,
@@ -15,6 +15,7 @@ from fxsocket_server.gateway.requests import (
 )
 from fxsocket_server.model.enums import Action, OrderStatus, OrderType, PositionStatus, Side
 from fxsocket_server.model.facts import TradeRequest
+from fxsocket_server.model.netting import share_of
 from fxsocket_server.model.records import Order, Position
 from fxsocket_server.model.units import lots_text
 
@@ -25,6 +26,7 @@ class ClosePosition:
     def __init__(self, lots: float | None, deviation: int | None) -> None:
         self._lots = lots
         self._deviation = deviation
+        self._closes_order_id: str | None = None
 
     def __call__(self, lane: Lane, command: Command) -> Intent | Telling:
         """Make the closing order, or answer how the position was closed already."""
@@ -32,9 +34,21 @@ class ClosePosition:
 
     def close(self, lane: Lane, command: Command, position: Position) -> Intent | Telling:
         """Close `position`, whoever named it."""
+        return self._close(lane, command, position, position.volume)
+
+    def close_share(
+        self, lane: Lane, command: Command, position: Position, order: Order
+    ) -> Intent | Telling:
+        """Close of a netted position at most what an order opened of it."""
+        self._closes_order_id = order.id
+        return self._close(lane, command, position, share_of(position.shares, order.id))
+
+    def _close(
+        self, lane: Lane, command: Command, position: Position, most: int
+    ) -> Intent | Telling:
         if position.status is PositionStatus.CLOSED:
             return lambda: _already_closed(lane, position)
-        order = self._order(lane, position)
+        order = self._order(lane, position, most)
         request = TradeRequest(
             action=Action.DEAL,
             command_id=command.id,
@@ -51,7 +65,7 @@ class ClosePosition:
         )
         return Intent(request=request, order=order)
 
-    def _order(self, lane: Lane, position: Position) -> Order:
+    def _order(self, lane: Lane, position: Position, most: int) -> Order:
         spec = known_symbol(lane.connector.specs(), position.symbol)
         type_ = OrderType.SELL if position.side is Side.BUY else OrderType.BUY
         now = lane.connector.time_ms()
@@ -64,29 +78,30 @@ class ClosePosition:
             digits=position.digits,
             type=type_,
             status=OrderStatus.PENDING,
-            volume=self._volume(lane, position),
+            volume=self._volume(lane, position, most),
             deviation=self._deviation,
             filling=default_filling(type_, spec),
             magic=position.magic,
             comment=position.comment,
             tag=lane.ids.tag(),
             position_id=position.id,
+            closes_order_id=self._closes_order_id,
             created_ms=now,
             updated_ms=now,
         )
 
-    def _volume(self, lane: Lane, position: Position) -> int:
+    def _volume(self, lane: Lane, position: Position, most: int) -> int:
         if self._lots is None:
-            return position.volume
+            return most
         spec = known_symbol(lane.connector.specs(), position.symbol)
         # The rest of a position may be closed even below the symbol's minimum.
-        least = min(spec.volume_min, position.volume)
+        least = min(spec.volume_min, most)
         volume = check_volume(spec, self._lots, least=least, pointer="?volume")
-        if volume > position.volume:
+        if volume > most:
+            held = self._closes_order_id or position.id
             raise Problem(
                 "invalid_volume",
-                f"position {position.id} holds {lots_text(position.volume)} lots; "
-                f"{lots_text(volume)} cannot be closed",
+                f"{held} holds {lots_text(most)} lots; {lots_text(volume)} cannot be closed",
                 pointer="?volume",
             )
         return volume
@@ -94,5 +109,6 @@ class ClosePosition:
 
 def _already_closed(lane: Lane, position: Position) -> Answer:
     deals = lane.journal.closing_deals(lane.account.id, position.id)
-    view = close_result(position, deals, lane.account.money_digits, already=True)
+    rest = rest_of(lane, position)
+    view = close_result(position, rest, deals, lane.account.money_digits, already=True)
     return Answer(200, encode(view))

@@ -153,8 +153,14 @@ class SqliteJournal:
         self._send(0, Statement(sql, (account_id, account_id, retention_ms)))
 
     def forget_commands(self, before_ms: int) -> None:
-        """Drop stored answers older than a moment: their keys may be used again."""
-        sql = "DELETE FROM commands WHERE created_ms < ? AND answer_status IS NOT NULL"
+        """Drop stored answers older than a moment: their keys may be used again.
+
+        A plan goes with its legs' answers: without them it would run the legs once more.
+        """
+        sql = (
+            "DELETE FROM commands WHERE created_ms < ?"
+            " AND (answer_status IS NOT NULL OR plan IS NOT NULL)"
+        )
         self._send(0, Statement(sql, (before_ms,)))
 
     def _from_writer(

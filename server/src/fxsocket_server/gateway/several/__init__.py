@@ -1,0 +1,1 @@
+"""Commands of several legs: batch, reverse, close-all."""
