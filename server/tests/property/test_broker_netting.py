@@ -31,7 +31,7 @@ SPECS = {
 CURRENCIES = {"USD": 2, "EUR": 2, "JPY": 0}
 DEPOSITS = {"USD": 2_000_000, "EUR": 1_800_000, "JPY": 3_000_000}
 QUICK, SOAK = 400, 40_000
-TYPES = [kind for kind in OrderType if kind is not OrderType.CLOSE_BY]
+TYPES: list[OrderType] = [kind for kind in OrderType if kind is not OrderType.CLOSE_BY]
 MILLI = Decimal("0.001")
 
 Part = tuple[Decimal, Decimal]  # an amount as numerator and denominator

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -469,14 +470,28 @@ def volume_of_deals(deals, ticket: int) -> int:
 KINDS = (0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 5, 5, 6, 7, 7, 7, 8, 8, 9)
 
 
+CASES: dict[str, Any] = {
+    "currency": st.sampled_from(["USD", "EUR", "JPY"]),
+    "seed": st.integers(0, 2**32 - 1),
+    "count": st.integers(1, 80),
+    "twins_at": st.integers(0, 79),
+}
+
+
 @settings(max_examples=200)
-@given(
-    currency=st.sampled_from(["USD", "EUR", "JPY"]),
-    seed=st.integers(0, 2**32 - 1),
-    count=st.integers(1, 80),
-    twins_at=st.integers(0, 79),
-)
+@given(**CASES)
 def test_the_broker_is_the_plain_account(currency, seed, count, twins_at):
+    check_plain(currency, seed, count, twins_at)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000)
+@given(**CASES)
+def test_the_broker_is_the_plain_account_soak(currency, seed, count, twins_at):
+    check_plain(currency, seed, count, twins_at)
+
+
+def check_plain(currency: str, seed: int, count: int, twins_at: int) -> None:
     rng = random.Random(seed)
     with localcontext() as context:
         context.prec = 60
