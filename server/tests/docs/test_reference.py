@@ -11,6 +11,7 @@ from click import Command, Option
 from websockets.sync.client import connect
 
 from fxsocket_server.bootstrap.accounts import load_profile
+from fxsocket_server.broker.faults import SCENARIOS, Fault
 from fxsocket_server.broker.profile import ProfileError, parse_profile
 from fxsocket_server.channels.close_codes import CloseCode
 from fxsocket_server.cli.app import app
@@ -140,6 +141,16 @@ def test_every_error_code_is_documented_as_the_contract_has_it() -> None:
         code: [str(kind["status"]), "yes" if kind["retryable"] else "no", kind["advice"]]
         for code, kind in contract.items()
     }
+
+
+def test_every_scenario_and_setting_of_a_fault_is_documented() -> None:
+    path = "docs/how-to/chaos-sandbox.md"
+    first = " ".join(row[0] for row in rows((ROOT / path).read_text()))
+    named = set(re.findall(r"[a-z]+(?:_[a-z]+)*", first)) - {"scenario", "setting"}
+    settings = set(Fault.__struct_fields__) - {"scenario"}
+    assert named == set(SCENARIOS) | settings
+    contract = yaml.safe_load((ROOT / "spec/openapi.yaml").read_text())["components"]["schemas"]
+    assert contract["ScenarioName"]["enum"] == list(SCENARIOS)
 
 
 def test_every_retcode_is_documented_as_the_contract_has_it() -> None:

@@ -19,26 +19,24 @@ from fxsocket_server.broker.state import (
     PeriodDeal,
 )
 from fxsocket_server.connectors.sim.feeds import Feed, FeedTick
+from fxsocket_server.connectors.sim.restored import restored_order, restored_position
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.ports import Capabilities, FactSink, FeedGate
 from fxsocket_server.model.account import AccountFigures
-from fxsocket_server.model.enums import OrderStatus, OrderType, Reason, Side
+from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import (
     CheckResult,
     Fact,
     Lookup,
     LookupState,
-    OrderFact,
-    PositionFact,
     Quote,
     Report,
     TerminalHistory,
     TerminalSnapshot,
     TradeRequest,
 )
-from fxsocket_server.model.records import Order, Position
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.symbol import SymbolSpec
 
@@ -109,8 +107,8 @@ class SimConnector:
             next_ticket=max(state.last_order_ticket + 1, FIRST_ORDER_TICKET),
             next_deal_ticket=max(state.last_deal_ticket + 1, FIRST_DEAL_TICKET),
             quotes=[quote for quote in known.quotes if quote.symbol in self._specs],
-            orders=[_order_fact(order) for order in state.orders if order.ticket is not None],
-            positions=[_position_fact(p) for p in state.positions],
+            orders=[restored_order(order) for order in state.orders if order.ticket is not None],
+            positions=[restored_position(p) for p in state.positions],
             time_ms=self._feed.now_ms(),
             rollover_ms=known.rollover_ms,
             day_deals=known.day_deals,
@@ -382,53 +380,3 @@ class SimConnector:
         time_ms = self._feed.now_ms()
         await self._deliver(FeedTick(0, time_ms, symbol, bid, ask))
         return Quote(symbol, time_ms, bid, ask)
-
-
-def _order_fact(order: Order) -> OrderFact:
-    """A resting order as the broker had told it."""
-    return OrderFact(
-        ticket=order.ticket or 0,
-        symbol=order.symbol,
-        digits=order.digits,
-        type=order.type,
-        status=order.status if order.filled_volume else OrderStatus.PLACED,
-        volume=order.volume,
-        filled_volume=order.filled_volume,
-        price=order.requested_price,
-        filled_price=order.price,
-        stop_limit=order.stop_limit_price,
-        sl=order.sl,
-        tp=order.tp,
-        filling=order.filling,
-        time_in_force=order.time_in_force,
-        expires_ms=order.expires_ms,
-        magic=order.magic,
-        comment=(order.tag + order.comment)[: limits.COMMENT_CHARS],
-        position_ticket=None,
-        reason=Reason.EXPERT,
-        retcode=order.retcode,
-        placed_ms=order.created_ms,
-        time_ms=order.updated_ms,
-    )
-
-
-def _position_fact(position: Position) -> PositionFact:
-    """An open position as the broker had told it; its ticket is that of its opening order."""
-    return PositionFact(
-        ticket=position.ticket,
-        symbol=position.symbol,
-        digits=position.digits,
-        side=position.side,
-        volume=position.volume,
-        open_price=position.open_price,
-        sl=position.sl,
-        tp=position.tp,
-        swap=position.swap,
-        commission=position.commission,
-        magic=position.magic,
-        comment=position.comment,
-        order_ticket=position.ticket,
-        opened_ms=position.opened_ms,
-        time_ms=position.updated_ms,
-        open_extra=position.open_extra,
-    )
