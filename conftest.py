@@ -61,12 +61,16 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_configure() -> None:
-    """Keep a developer's own FXSOCKET_ settings away from the servers and clients under test."""
+    """Keep a developer's own FXSOCKET_ settings away from the servers and clients under test.
+
+    Many data folders lie on one disk until the run is over: their reserves are small.
+    """
     for name in [*os.environ]:
         if name.startswith("FXSOCKET_") and not name.startswith(
             ("FXSOCKET_TEST_", "FXSOCKET_SOAK")
         ):
             del os.environ[name]
+    os.environ["FXSOCKET_JOURNAL_RESERVE_MB"] = "1"
 
 
 def pytest_report_header() -> str:

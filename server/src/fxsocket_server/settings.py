@@ -8,6 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from fxsocket_server.core import limits
+
 PORT = 8000
 STREAM_PORT = 8001
 BRIDGE_PORT = 8002
@@ -50,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     fault: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    journal_reserve_mb: int = limits.JOURNAL_RESERVE_MB
     crash_at: str | None = None
 
     @property
@@ -107,6 +110,8 @@ def check(settings: Settings) -> Settings:
     if len(set(used)) != len(used):
         raise SettingsError("--port, --stream-port and --bridge-port must differ")
     _check_account(settings.balance, settings.leverage, settings.currency)
+    if not 0 <= settings.journal_reserve_mb <= 65_536:
+        raise SettingsError(f"--journal-reserve-mb {settings.journal_reserve_mb}: 0 to 65536")
     _check_api_key(settings.api_key)
     _check_tls(settings)
     _check_crash("FXSOCKET_CRASH_AT", settings.crash_at, CRASH_POINTS)

@@ -11,7 +11,7 @@ _PEPPER_BYTES = 32
 
 
 class DataFolder:
-    """State of one server: journal.db, app.db, pepper, lock."""
+    """State of one server: journal.db and its reserve, app.db, pepper, lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,6 +32,11 @@ class DataFolder:
     def journal_path(self) -> Path:
         """The order journal."""
         return self.path / "journal.db"
+
+    @property
+    def reserve_path(self) -> Path:
+        """Room that the journal gives up when the disk is full."""
+        return self.path / "journal.reserve"
 
     @property
     def app_url(self) -> str:

@@ -47,6 +47,8 @@ from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.settings import Settings, SettingsError
 from fxsocket_server.storage.app.store import AppStore
 from fxsocket_server.storage.history.bundled import BundledHistory
+from fxsocket_server.storage.journal.schema import silent
+from fxsocket_server.storage.journal.space import FileReserve
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.tick_files import RecordedTicks
 from fxsocket_server.stream.hub import StreamHub
@@ -55,6 +57,7 @@ from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoint
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.retention import forget_old_rows
 from fxsocket_server.workers.settle import settle_commands
+from fxsocket_server.workers.space import watch_space
 
 _DEMO_KEY = "demo"
 
@@ -105,7 +108,12 @@ class Server:
         settings = self._settings
         self._folder = DataFolder(settings.data)
         self._store = AppStore(self._folder.app_url)
-        self._journal = SqliteJournal(self._folder.journal_path, asyncio.get_running_loop())
+        self._journal = SqliteJournal(
+            self._folder.journal_path,
+            asyncio.get_running_loop(),
+            self._progress or silent,
+            FileReserve(self._folder.reserve_path, settings.journal_reserve_mb * 1024 * 1024),
+        )
         self._build_core()
         self._rest = RestServer(self._app(), settings.host, settings.port, settings.tls)
         self._stream = StreamServer(self._hub, settings.host, settings.stream_port, self._ssl())
@@ -129,6 +137,7 @@ class Server:
             self._gateway, self._keyring, self._bus, self._clock, self._requests, self._log
         )
         self._journal.on_failure(self._rebuild_lanes)
+        self._journal.on_shortage(self._on_shortage)
 
     def _on_bus_error(self, topic: str, error: Exception) -> None:
         self._log.error("a subscriber failed", topic=topic, exc_info=error)
@@ -137,6 +146,12 @@ class Server:
         self._log.error("the journal refused a commit; accounts go back to what is durable")
         for lane in self._lanes():
             lane.rebuild()
+
+    def _on_shortage(self, shortage: str | None) -> None:
+        if shortage is None:
+            self._log.info("the journal's disk takes everything again; orders may be opened")
+        else:
+            self._log.error("the journal's disk: orders are closed, not opened", reason=shortage)
 
     def _lanes(self) -> list[Lane]:
         return [a.lane for a in self._gateway.accounts.values() if a.lane is not None]
@@ -291,6 +306,7 @@ class Server:
         self._tasks = [
             asyncio.create_task(keep_checkpoints(self._lanes()), name="checkpoints"),
             asyncio.create_task(settle_commands(self._lanes), name="settle"),
+            asyncio.create_task(watch_space(self._journal.check_space), name="space"),
             asyncio.create_task(keep_equity(EquitySampler(self._gateway)), name="equity"),
             asyncio.create_task(
                 forget_old_rows(self._journal, self._gateway.accounts, self._clock),

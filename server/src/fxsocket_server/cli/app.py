@@ -11,6 +11,7 @@ from fxsocket_server.cli.run import run
 from fxsocket_server.cli.terminal import EXAMPLE as TERMINAL_EXAMPLE
 from fxsocket_server.cli.terminal import sim_terminal
 from fxsocket_server.cli.verify import VERIFY_EXAMPLE, verify_journal
+from fxsocket_server.core import limits
 from fxsocket_server.settings import (
     BRIDGE_PORT,
     PORT,
@@ -92,6 +93,13 @@ Sessions = Annotated[
         help="Keep the symbols' real trading sessions instead of trading round the clock.",
     ),
 ]  # fmt: skip
+JournalReserve = Annotated[
+    int,
+    typer.Option(
+        envvar="FXSOCKET_JOURNAL_RESERVE_MB",
+        help="Megabytes kept free for closing and cancelling on a full disk.",
+    ),
+]
 Replay = Annotated[
     list[str] | None,
     typer.Option(
@@ -147,6 +155,7 @@ def demo(
     replay: Replay = None,
     speed: Speed = "1",
     fault: FaultOption = None,
+    journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -154,8 +163,9 @@ def demo(
     settings = _settings(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, balance=balance, leverage=leverage, currency=currency,
-        seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed, tls_cert=tls_cert,
-        tls_key=tls_key, fault=tuple(fault or ()),
+        seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed,
+        journal_reserve_mb=journal_reserve_mb, tls_cert=tls_cert, tls_key=tls_key,
+        fault=tuple(fault or ()),
     )  # fmt: skip
     run(settings, demo=True, as_json=json)
 
@@ -174,6 +184,7 @@ def serve(
     replay: Replay = None,
     speed: Speed = "1",
     fault: FaultOption = None,
+    journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -181,7 +192,8 @@ def serve(
     settings = _settings(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, sessions=sessions, replay=tuple(replay or ()),
-        speed=speed, tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
+        speed=speed, journal_reserve_mb=journal_reserve_mb,
+        tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
     )  # fmt: skip
     run(settings, demo=False, as_json=json)
 

@@ -46,7 +46,7 @@ async def _serve(settings: Settings, *, demo: bool, as_json: bool) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     with Progress(
-        TextColumn("reading {task.description}: {task.completed:,.0f} ticks"),
+        TextColumn("reading {task.description}: {task.completed:,.0f} rows"),
         console=_console,
         transient=True,
         disable=not sys.stderr.isatty(),

@@ -322,6 +322,13 @@ _KINDS = (
         True,
         "The command could not be recorded and was not sent; send it again with the same key.",
     ),
+    ErrorKind(
+        "journal_full",
+        503,
+        "Journal full",
+        True,
+        "Make room on the server's disk. Closing and cancelling go on; opening returns by itself.",
+    ),
 )
 
 CATALOGUE: dict[str, ErrorKind] = {kind.code: kind for kind in _KINDS}

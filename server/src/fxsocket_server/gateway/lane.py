@@ -21,6 +21,7 @@ from fxsocket_server.gateway.book import Book
 from fxsocket_server.gateway.changes import AccountState, Change, StoredCommand, Table
 from fxsocket_server.gateway.commands import Answer, Command, Intent, Running, Telling
 from fxsocket_server.gateway.delivery import DeliveryGuard, Undelivered
+from fxsocket_server.gateway.disk import check_disk
 from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMessage
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
@@ -114,6 +115,8 @@ class Lane:
             await self.settled()
             return intent()
         self.terminal.check(opens=intent.opens)
+        if intent.opens:
+            check_disk(self.journal)
         order_id = None if intent.order is None else intent.order.id
         running = self.begin(command, order_id, intent.request)
         return await self.watched(running, self._execute(running, command, intent))

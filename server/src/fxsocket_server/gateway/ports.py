@@ -208,6 +208,10 @@ class Journal(Protocol):
         """Whether the queue takes another command; facts are always taken."""
         ...
 
+    def shortage(self) -> str | None:
+        """Why the disk takes nothing but closes and cancels now, or None."""
+        ...
+
     def durable(self) -> asyncio.Future[None] | None:
         """The newest queued change that is not durable yet, or None."""
         ...

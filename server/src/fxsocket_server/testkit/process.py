@@ -17,7 +17,8 @@ START_S = 30  # a watchdog; a start takes about one second
 class ServerProcess:
     """`fxsocket-server demo` on free ports; use it as a context manager.
 
-    `options` are further command-line options, `environment` further variables.
+    `options` are further command-line options, `environment` further variables; `prefix` is a
+    command that becomes the server, such as one that mounts a disk for it.
     """
 
     def __init__(
@@ -27,12 +28,14 @@ class ServerProcess:
         api_key: str | None = "test-key",
         command: str = "demo",
         environment: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.data = data
         self._options = list(options)
         self._api_key = api_key
         self._command = command
         self._environment = environment or {}
+        self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
         self.log_path = data.parent / f"{data.name}.log"
 
@@ -40,6 +43,7 @@ class ServerProcess:
         """Start the server and wait for its JSON line; AssertionError shows its log."""
         assert self._process is None, "the server runs already"
         command = [
+            *self._prefix,
             sys.executable, "-m", "fxsocket_server", self._command, "--data", str(self.data),
             "--port", "0", "--stream-port", "0", "--bridge-port", "0", "--json", *self._options,
         ]  # fmt: skip

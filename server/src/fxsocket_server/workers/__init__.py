@@ -1,1 +1,1 @@
-"""Work that goes on beside requests: checkpoints, equity, retention."""
+"""Work that goes on beside requests: checkpoints, equity, retention, space."""

@@ -27,10 +27,12 @@ from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.storage.journal.chain import genesis
 from fxsocket_server.storage.journal.rows import decode_deal, decode_order, decode_position
 from fxsocket_server.storage.journal.schema import Progress, connect, migrate, silent
+from fxsocket_server.storage.journal.space import NoReserve, Reserve, Space
 from fxsocket_server.storage.journal.writer import (
     Checkpoint,
     Delivered,
     Equity,
+    Probe,
     Queued,
     Statement,
     Work,
@@ -64,7 +66,11 @@ class SqliteJournal:
     """journal.db; must be made and used on the event loop's thread."""
 
     def __init__(
-        self, path: Path, loop: asyncio.AbstractEventLoop, progress: Progress = silent
+        self,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        progress: Progress = silent,
+        reserve: Reserve | None = None,
     ) -> None:
         writing = connect(path)
         migrate(writing, progress)
@@ -72,7 +78,10 @@ class SqliteJournal:
         self._path = path
         self._writing = writing
         self._loop = loop
-        self._writer = Writer(writing, self._from_writer)
+        space = Space(reserve or NoReserve(), self._on_space)
+        self._writer = Writer(writing, self._from_writer, space)
+        self._shortage: str | None = None
+        self._shortage_callbacks: list[Callable[[str | None], None]] = []
         self._pending: dict[int, _Waiting] = {}
         self._unsent: list[Queued] = []
         self._delivered: list[tuple[bool, str]] = []
@@ -127,6 +136,27 @@ class SqliteJournal:
         """Whether the queue takes another command; facts are always taken."""
         return len(self._pending) < limits.JOURNAL_QUEUE_CHANGES
 
+    def shortage(self) -> str | None:
+        """Why the disk takes nothing but closes and cancels now, or None."""
+        return self._shortage
+
+    def on_shortage(self, callback: Callable[[str | None], None]) -> None:
+        """Call back when the disk fills or fails, and with None when it takes everything again."""
+        self._shortage_callbacks.append(callback)
+
+    def check_space(self) -> None:
+        """See whether a disk that was full or failed takes everything again."""
+        if self._shortage is not None:
+            self._send(0, Probe())
+
+    def _on_space(self, shortage: str | None) -> None:
+        self._loop.call_soon_threadsafe(self._tell_shortage, shortage)
+
+    def _tell_shortage(self, shortage: str | None) -> None:
+        self._shortage = shortage
+        for callback in self._shortage_callbacks:
+            callback(shortage)
+
     def durable(self) -> "asyncio.Future[None] | None":
         """The newest queued change that is not durable yet, or None."""
         waiting = self._pending.get(self._ticket)
@@ -136,13 +166,18 @@ class SqliteJournal:
         """Call back after a failed commit, when every queued change was refused."""
         self._failure_callbacks.append(callback)
 
+    def _keep_house(self, work: Work) -> None:
+        """Send what may be lost; a disk without room is left to closes and cancels."""
+        if self._shortage is None:
+            self._send(0, work)
+
     def save_checkpoint(self, account_id: str, checkpoint: bytes) -> None:
         """Save a connector's checkpoint with the next commit."""
-        self._send(0, Checkpoint(account_id, checkpoint))
+        self._keep_house(Checkpoint(account_id, checkpoint))
 
     def save_equity(self, samples: Sequence[EquitySample]) -> None:
         """Save samples of equity with the next commit; a minute that is there is overwritten."""
-        self._send(0, Equity(samples))
+        self._keep_house(Equity(samples))
 
     def forget_equity(self, account_id: str, retention_ms: int) -> None:
         """Drop an account's samples that are so much older than its newest one."""
@@ -150,7 +185,7 @@ class SqliteJournal:
             "DELETE FROM equity WHERE account_id = ? AND minute_ms <"
             " (SELECT MAX(minute_ms) FROM equity WHERE account_id = ?) - ?"
         )
-        self._send(0, Statement(sql, (account_id, account_id, retention_ms)))
+        self._keep_house(Statement(sql, (account_id, account_id, retention_ms)))
 
     def forget_commands(self, before_ms: int) -> None:
         """Drop stored answers older than a moment: their keys may be used again.
@@ -161,7 +196,7 @@ class SqliteJournal:
             "DELETE FROM commands WHERE created_ms < ?"
             " AND (answer_status IS NOT NULL OR plan IS NOT NULL)"
         )
-        self._send(0, Statement(sql, (before_ms,)))
+        self._keep_house(Statement(sql, (before_ms,)))
 
     def _from_writer(
         self, group: list[tuple[int, Work]], failure: str | None, generation: int

@@ -23,6 +23,7 @@ from fxsocket_server.storage.journal.rows import (
     order_row,
     position_row,
 )
+from fxsocket_server.storage.journal.space import Space
 
 _encode_request = msgspec.msgpack.Encoder().encode
 
@@ -79,7 +80,11 @@ class Delivered(msgspec.Struct, frozen=True):
     marks: list[tuple[bool, str]]
 
 
-Work = Change | Checkpoint | Equity | Statement | Delivered
+class Probe(msgspec.Struct, frozen=True):
+    """A look whether a disk that was full or failed takes writes again."""
+
+
+Work = Change | Checkpoint | Equity | Statement | Delivered | Probe
 Queued = tuple[int, int, Work]  # ticket, generation of the state it was decided on, work
 Done = Callable[[list[tuple[int, Work]], str | None, int], None]
 
@@ -91,8 +96,9 @@ class Writer:
     from which work is accepted again.
     """
 
-    def __init__(self, connection: sqlite3.Connection, done: Done) -> None:
+    def __init__(self, connection: sqlite3.Connection, done: Done, space: Space) -> None:
         self._connection = connection
+        self._space = space
         self._heads = Heads(connection)
         self._done = done
         self._queue: queue.SimpleQueue[list[Queued] | None] = (
@@ -115,6 +121,7 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        self._space.open()
         stopping = False
         while not stopping:
             group, stopping = self._take_group()
@@ -141,20 +148,31 @@ class Writer:
             self._done(
                 stale, "it was decided on a state that did not become durable", self._generation
             )
-        if not fresh:
+        works = [work for _, work in fresh if type(work) is not Probe]
+        failure = self._try(works) if works else None
+        if failure is not None and self._space.failed(failure):
+            failure = self._try(works)
+        if len(works) < len(fresh):
+            self._space.probe(self._connection)
+        if failure is None:
+            self._done(fresh, None, self._generation)
             return
+        if any(ticket for ticket, _ in fresh):  # else nothing was decided on what is lost
+            self._generation += 1
+        self._done(fresh, f"journal.db: {failure}", self._generation)
+
+    def _try(self, works: list[Work]) -> Exception | None:
+        """Commit; returns why that failed, after which nothing of it is there."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._write([work for _, work in fresh])
+            self._write(works)
             self._connection.execute("COMMIT")
         # tidy: broad-except because a dead writer would leave every caller waiting for ever
         except Exception as error:
             self._roll_back()
-            self._generation += 1
-            self._done(fresh, f"journal.db: {error}", self._generation)
-            return
+            return error
         self._heads.committed()
-        self._done(fresh, None, self._generation)
+        return None
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

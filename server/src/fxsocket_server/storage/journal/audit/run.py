@@ -44,7 +44,7 @@ def _open(path: Path) -> sqlite3.Connection:
     """A connection that can only read, on a snapshot of now."""
     # A server that runs keeps a -wal file; without one nobody writes, and no lock file is needed.
     is_in_use = path.with_name(path.name + "-wal").exists()
-    uri = path.resolve().as_uri() + ("?mode=ro" if is_in_use else "?immutable=1")
+    uri = path.absolute().as_uri() + ("?mode=ro" if is_in_use else "?immutable=1")
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     # A damaged name is compared, and found to differ, where it could not be decoded.
     connection.text_factory = lambda text: text.decode(errors="replace")
