@@ -56,8 +56,20 @@ class Kind(Protocol):
         """A connector whose terminal holds nothing yet."""
         ...
 
-    def deposit(self, connector: Connector, amount: int) -> tuple[Fact, ...]:
-        """Pay money into the terminal's account."""
+    async def begin(self, desk: "Desk", folder: Path) -> None:
+        """Pay in at the terminal, and let it deliver to the desk."""
+        ...
+
+    async def end(self, desk: "Desk") -> None:
+        """Stop the terminal."""
+        ...
+
+    def capabilities(self, connector: Connector) -> Capabilities:
+        """What the terminal can do, and the desk can make it do."""
+        ...
+
+    async def price(self, desk: "Desk", bid: int, ask: int) -> None:
+        """Move the market of SYMBOL; returns when the desk was told."""
         ...
 
 
@@ -73,10 +85,25 @@ class SimulatedBroker:
         feed = StillFeed(clock)
         return SimConnector(account.id, terms, profile.symbols, feed, OpenGate())
 
-    def deposit(self, connector: Connector, amount: int) -> tuple[Fact, ...]:
-        """Pay money into the account."""
+    async def begin(self, desk: "Desk", folder: Path) -> None:
+        """Pay in, then show the market."""
+        connector = desk.connector
         assert isinstance(connector, SimConnector)
-        return connector.broker.deposit(amount, connector.time_ms(), "Initial deposit")
+        now = connector.time_ms()
+        await desk.record(connector.broker.deposit(BALANCE, now, "Initial deposit"))
+        await connector.start(desk)
+
+    async def end(self, desk: "Desk") -> None:
+        """Stop the feed."""
+        await desk.connector.stop()
+
+    def capabilities(self, connector: Connector) -> Capabilities:
+        """What it says."""
+        return connector.capabilities
+
+    async def price(self, desk: "Desk", bid: int, ask: int) -> None:
+        """The connector itself sets prices."""
+        await desk.connector.set_price(SYMBOL, bid, ask)
 
 
 class Desk:
@@ -94,18 +121,19 @@ class Desk:
         self.account = new_account(
             Settings(), load_profile("standard"), "acc_1", "usr_1", 1, self.clock.wall_ms()
         )
+        self._folder = folder
+        self._changed = asyncio.Condition()
         self.journal = SqliteJournal(folder / "journal.db", asyncio.get_running_loop())
 
     async def open(self) -> None:
         """Open the account at the terminal and pay in."""
         self.connector = self.kind.open(self.account, self.setting, self.clock)
         self.lane = self._lane(self.connector)
-        await self._record(self.kind.deposit(self.connector, BALANCE))
-        await self.connector.start(self)
+        await self.kind.begin(self, self._folder)
 
     async def close(self) -> None:
         """Leave the desk."""
-        await self.connector.stop()
+        await self.kind.end(self)
         self.journal.close()
 
     def _lane(self, connector: Connector) -> Lane:
@@ -119,23 +147,33 @@ class Desk:
 
     async def on_tick(self, quote: Quote) -> None:
         """A price."""
-        self.told.append(f"tick {quote.symbol} {quote.bid}")
         await self.lane.on_tick(quote)
+        await self._tell(f"tick {quote.symbol} {quote.bid}")
 
     async def on_facts(self, facts: tuple[Fact, ...], time_ms: int) -> None:
         """Facts that nobody asked for."""
         self.told += [type(fact).__name__ for fact in facts]
-        await self._record(facts)
+        await self.record(facts)
 
     async def on_terminal(self, connected: bool, detail: str) -> None:
         """The terminal has come or gone."""
-        self.told.append("connected" if connected else "disconnected")
+        await self._tell("connected" if connected else "disconnected")
 
     async def on_report(self, command_id: str, report: Report) -> None:
         """The outcome of a request that was not answered at once."""
         self._reports[command_id].set_result(report)
 
-    async def _record(self, facts: tuple[Fact, ...]) -> None:
+    async def _tell(self, word: str) -> None:
+        self.told.append(word)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def was_told(self, word: str, times: int = 1) -> None:
+        """Return once something was told so many times."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.told.count(word) >= times)
+
+    async def record(self, facts: tuple[Fact, ...]) -> None:
         self.facts += facts
         await self.lane.on_facts(facts, self.connector.time_ms())
 
@@ -144,13 +182,15 @@ class Desk:
     @property
     def capabilities(self) -> Capabilities:
         """What the terminal can do."""
-        return self.connector.capabilities
+        return self.kind.capabilities(self.connector)
 
     def request(self, action: Action, **parts: Any) -> TradeRequest:
         """A trade request on SYMBOL."""
+        number = next(self._numbers)
+        parts.setdefault("tag", f"~{number:010} ")
         return TradeRequest(
             action=action,
-            command_id=f"cmd_{next(self._numbers)}",
+            command_id=f"cmd_{number}",
             deadline_ms=self.clock.monotonic_ms() + 5_000,
             **{"symbol": SYMBOL, **parts},
         )
@@ -161,7 +201,7 @@ class Desk:
         future: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._reports[request.command_id] = future
         report = self.connector.hand_over(request) or await future
-        await self._record(report.facts)
+        await self.record(report.facts)
         return report
 
     async def market(self, type_: OrderType, volume: int = LOT // 10, **parts: Any) -> Report:
@@ -174,7 +214,7 @@ class Desk:
 
     async def price(self, bid: int, ask: int) -> None:
         """Move the market of SYMBOL."""
-        await self.connector.set_price(SYMBOL, bid, ask)
+        await self.kind.price(self, bid, ask)
 
     def reopened(self) -> Connector:
         """A new connector, rebuilt from nothing but the journal."""

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from .bridged import BridgedTerminal
 from .cards import CARDS, Card
 from .desk import Desk, Kind, SimulatedBroker, play
 
-KINDS: list[Kind] = [SimulatedBroker()]
+KINDS: list[Kind] = [SimulatedBroker(), BridgedTerminal()]
 
 
 def test_cards_are_numbered_without_a_hole() -> None:

@@ -53,7 +53,7 @@ _NUMBERS |= dict.fromkeys(
 )
 
 _TEXT_CHARS = 128
-_TEXTS = {"comment": 64, "symbol": 32, "s": 32, "tag": 16, "description": 256, "detail": 512}
+_TEXTS = {"comment": 256, "symbol": 32, "s": 32, "tag": 16, "description": 256, "detail": 512}
 _TEXTS |= {"currency": 8, "currency_base": 8, "currency_profit": 8, "currency_margin": 8}
 
 # Rates come one per order type, per side, or per weekday: or not at all.

@@ -120,7 +120,8 @@ class BridgeConnector:
         """
         if self._session is not None:
             self._resume_q = self._session.resume_q
-            self._session.end("superseded", "the account's terminal dialled in anew")
+            why = "the account's terminal dialled in anew"
+            self._session.end("superseded", why, limits.BRIDGE_RETRY_MS)
         self._epoch = max(self._epoch, hello.epoch) + 1
         if hello.ledger != self._ledger or (self._resume_q or 0) > hello.q:
             self._ledger, self._resume_q = hello.ledger, None

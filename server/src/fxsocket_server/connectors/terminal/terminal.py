@@ -199,10 +199,14 @@ class Terminal:
         found = self._ledger.facts_of_tag(tag)
         if found:
             return Lookup(state=LookupState.DONE, report=self._report_of(found))
-        if state == "STARTED" or since_ms - _CLOCKS_DIFFER_MS <= self._ledger.forgotten_ms:
+        if state == "STARTED" or self._may_be_forgotten(since_ms):
             return Lookup(state=LookupState.STARTED)
         self._ledger.rule_out(tag, self._wall_ms())
         return Lookup(state=LookupState.NONE)
+
+    def _may_be_forgotten(self, since_ms: int) -> bool:
+        forgotten_ms = self._ledger.forgotten_ms
+        return bool(forgotten_ms) and since_ms - _CLOCKS_DIFFER_MS <= forgotten_ms
 
     def _report_of(self, facts: tuple[Fact, ...]) -> Report:
         """The report that the broker's records make of an order whose reply was lost."""
