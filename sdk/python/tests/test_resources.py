@@ -301,6 +301,80 @@ def test_faults(rest, reply):
     )
 
 
+REFUSED = {
+    "type": "urn:fxsocket:error:not_enough_money", "title": "Not enough money", "status": 422,
+    "code": "not_enough_money", "detail": "free margin is 3", "instance": "req_1",
+    "retryable": False, "retcode": 10019, "retcode_name": "NO_MONEY",
+}  # fmt: skip
+
+
+def test_a_batch_of_orders(rest, reply, order_row):
+    rest.answers(
+        ConnectionLost("x"), reply({"results": [{"order": order_row()}, {"error": REFUSED}]})
+    )
+    orders = [
+        {"symbol": "EURUSD", "type": "BUY", "volume": 0.1, "sl": None},
+        {"symbol": "EURUSD", "type": "SELL", "volume": 9, "client_order_id": "mine"},
+    ]
+    placed, refused = rest.call(lambda c: c.orders.create_many(orders))
+    assert (placed.order.price, placed.error) == (1.0834, None)
+    assert (refused.order, refused.error.code, refused.error.retcode_name) == (
+        None, "not_enough_money", "NO_MONEY",
+    )  # fmt: skip
+    first, again = rest.bodies()
+    assert first == again  # the retry carries the same ids under the same key
+    assert [order["client_order_id"] for order in first["orders"]] == ["id1", "mine"]
+    assert len(set(rest.header("Idempotency-Key"))) == 1
+    assert rest.sent == ["POST /v1/orders/batch"] * 2
+
+
+def test_closing_by_an_opposite_position(rest, reply):
+    rows = [{"position_id": n, "result": CLOSED | {"id": n}} for n in ("pos_1", "pos_2")]
+    rest.answers(reply({"results": rows}))
+    first, second = rest.call(lambda c: c.positions.close_by("pos_1", "pos_2"))
+    assert (first.result.profit, second.position_id) == (1.0, "pos_2")
+    assert rest.sent == ["POST /v1/positions/pos_1/close-by"]
+    assert rest.bodies() == [{"position_id": "pos_2"}]
+    assert rest.header("Idempotency-Key") == ["id1"]
+
+
+def test_reversing_a_position(rest, reply, order_row):
+    row = {"position_id": "pos_1", "result": CLOSED}
+    rest.answers(
+        reply({"results": [row], "order": order_row(), "error": None}),
+        reply({"results": [row], "order": None, "error": REFUSED}),
+    )
+    done = rest.call(lambda c: c.positions.reverse("pos_1"))
+    assert (done.order.symbol, done.error, done.results[0].result.already) == (
+        "EURUSD", None, True,
+    )  # fmt: skip
+    half = rest.call(lambda c: c.positions.reverse("pos_1"))
+    assert (half.order, half.error.code) == (None, "not_enough_money")
+    assert rest.sent == ["POST /v1/positions/pos_1/reverse"] * 2
+    assert rest.bodies() == [{}, {}]
+
+
+def test_closing_all(rest, reply, order_row):
+    rest.answers(
+        reply({"results": [], "orders": []}),
+        reply(
+            {
+                "results": [{"position_id": "pos_1", "error": REFUSED}],
+                "orders": [{"order_id": "ord_1", "order": order_row()}],
+            }
+        ),
+    )
+    assert rest.call(lambda c: c.positions.close_all()).results == ()
+    done = rest.call(
+        lambda c: c.positions.close_all(symbol="EURUSD", side="BUY", include_orders=True)
+    )
+    assert (done.results[0].error.status, done.orders[0].order.symbol) == (422, "EURUSD")
+    assert rest.bodies() == [
+        {"include_orders": False},
+        {"symbol": "EURUSD", "side": "BUY", "include_orders": True},
+    ]
+
+
 def test_a_path_without_a_method_of_its_own(rest, reply):
     rest.answers(ConnectionLost("x"), reply({"win_rate": 0.5}), reply({"ok": True}))
     stats = rest.call(lambda c: c.request("get", "/stats", params={"group_by": "magic"}))

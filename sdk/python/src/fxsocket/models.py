@@ -107,7 +107,10 @@ class Position(Struct, frozen=True, kw_only=True):
 
 
 class CloseResult(Struct, frozen=True, kw_only=True):
-    """What closing did; `already` is True when the position had been closed before."""
+    """What closing did; `already` is True when the position had been closed before.
+
+    `remaining_position_id` holds what is still open: the position itself, on MT4 a new one.
+    """
 
     id: str
     order_id: str | None = None
@@ -119,6 +122,61 @@ class CloseResult(Struct, frozen=True, kw_only=True):
     swap: float = 0.0
     commission: float = 0.0
     already: bool = False
+    close_order_id: str | None = None
+    remaining_position_id: str | None = None
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """Why one part of a command was not done; `code` as in the errors of the API."""
+
+    code: str
+    detail: str
+    status: int | None = None
+    retryable: bool = False
+    retcode: int | None = None
+    retcode_name: str | None = None
+    order: Order | None = None
+
+
+class OrderResult(Struct, frozen=True, kw_only=True):
+    """One order of a batch: the `order`, or the `error` that it met."""
+
+    order: Order | None = None
+    error: Refusal | None = None
+
+
+class PositionResult(Struct, frozen=True, kw_only=True):
+    """One position of several: how it closed, or the `error` that it met."""
+
+    position_id: str
+    result: CloseResult | None = None
+    error: Refusal | None = None
+
+
+class CanceledOrder(Struct, frozen=True, kw_only=True):
+    """One order of several that were to be cancelled: the `order`, or the `error` that it met."""
+
+    order_id: str
+    order: Order | None = None
+    error: Refusal | None = None
+
+
+class ClosedAll(Struct, frozen=True, kw_only=True):
+    """What closing all did to each position, and to each order where orders were meant, too."""
+
+    results: tuple[PositionResult, ...] = ()
+    orders: tuple[CanceledOrder, ...] = ()
+
+
+class Reversed(Struct, frozen=True, kw_only=True):
+    """What reversing did: the position in `results`, and the `order` that opened the opposite.
+
+    With an `error` the position is closed and the opposite was not opened.
+    """
+
+    results: tuple[PositionResult, ...] = ()
+    order: Order | None = None
+    error: Refusal | None = None
 
 
 class OrderCheck(Struct, frozen=True, kw_only=True):

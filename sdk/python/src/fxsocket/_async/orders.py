@@ -1,8 +1,11 @@
 """Orders: place, look up, change, cancel."""
 
-from collections.abc import AsyncIterator
+import builtins
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Unpack
+
+from msgspec import Struct
 
 from fxsocket._async.outcome import AsyncOutcome
 from fxsocket._async.paging import each
@@ -10,11 +13,26 @@ from fxsocket._async.requester import AsyncRequester
 from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
 from fxsocket._orders import OrderRequest, order_body, read_canceled, read_order
 from fxsocket.errors import FxSocketError
-from fxsocket.models import CloseResult, Order, OrderCheck, OrderStatus, OrderType, TimeInForce
+from fxsocket.models import (
+    CloseResult,
+    Order,
+    OrderCheck,
+    OrderResult,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
 from fxsocket.pages import Page
 
 _read_page = reader(Page[Order])
 _read_check = reader(OrderCheck)
+
+
+class _Batch(Struct):
+    results: tuple[OrderResult, ...]
+
+
+_read_batch = reader(_Batch)
 
 
 class AsyncOrdersResource:
@@ -74,6 +92,17 @@ class AsyncOrdersResource:
             if not error.maybe_executed:
                 raise
             return await self._outcome.find(key, deadline, error)
+
+    async def create_many(
+        self, orders: Iterable[OrderRequest], *, idempotency_key: str | None = None
+    ) -> builtins.list[OrderResult]:
+        """Place up to 100 orders, each once; gives an `order` or an `error` for each, in order.
+
+        One that fails undoes no other. Raises ValidationError when the list itself is refused.
+        """
+        body = {"orders": [order_body(order, self._requester.new_id()) for order in orders]}
+        call = Call("POST", "/orders/batch", _read_batch, None, body, idempotency_key)
+        return list((await self._requester.send(call)).results)
 
     async def check(self, **order: Unpack[OrderRequest]) -> OrderCheck:
         """What placing an order would lead to; nothing is sent to the broker.
@@ -184,14 +213,16 @@ class AsyncOrdersResource:
         order_id: str,
         *,
         volume: float | None = None,
+        deviation: int | None = None,
         idempotency_key: str | None = None,
     ) -> Order | CloseResult:
         """Cancel a resting order, or close what is open of a filled one, `volume` lots of it.
 
         Gives the Order that was cancelled (or is being, by its `cancel_requested`), or the
-        CloseResult of a filled one.
+        CloseResult of a filled one, closed within `deviation` points of the price.
         """
-        params, route = given({"volume": volume}), path("orders", order_id)
+        params = given({"volume": volume, "deviation": deviation})
+        route = path("orders", order_id)
         call = Call("DELETE", route, read_canceled, params, None, idempotency_key)
         return await self._requester.send(call)
 

@@ -1,4 +1,4 @@
-"""Positions: read, move the stops, close."""
+"""Positions: read, move the stops, close, reverse."""
 
 import builtins
 from collections.abc import AsyncIterator
@@ -7,13 +7,21 @@ from datetime import datetime
 from fxsocket._async.paging import each
 from fxsocket._async.requester import AsyncRequester
 from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
-from fxsocket.models import CloseResult, Position
+from fxsocket.models import (
+    ClosedAll,
+    CloseResult,
+    Position,
+    PositionResult,
+    Reversed,
+)
 from fxsocket.pages import Page, rows_reader
 
 _read_position = reader(Position)
 _read_positions = rows_reader(Position)
 _read_page = reader(Page[Position])
 _read_close = reader(CloseResult)
+_read_all = reader(ClosedAll)
+_read_reversed = reader(Reversed)
 
 
 class AsyncPositionsResource:
@@ -89,6 +97,45 @@ class AsyncPositionsResource:
         params = given({"volume": volume, "deviation": deviation})
         route = path("positions", position_id)
         call = Call("DELETE", route, _read_close, params, None, idempotency_key)
+        return await self._requester.send(call)
+
+    async def close_by(
+        self, position_id: str, other_id: str, *, idempotency_key: str | None = None
+    ) -> builtins.list[PositionResult]:
+        """Let a position and an opposite one close each other, without the spread.
+
+        Gives what became of both; hedging accounts only.
+        """
+        body, route = {"position_id": other_id}, path("positions", position_id) + "/close-by"
+        call = Call("POST", route, _read_all, None, body, idempotency_key)
+        return list((await self._requester.send(call)).results)
+
+    async def reverse(self, position_id: str, *, idempotency_key: str | None = None) -> Reversed:
+        """Close a position and open the opposite one of the same volume, without its stops.
+
+        Raises OrderRejected when nothing was done; when only the opening failed, `error` says why.
+        """
+        route = path("positions", position_id) + "/reverse"
+        call = Call("POST", route, _read_reversed, None, {}, idempotency_key)
+        return await self._requester.send(call)
+
+    async def close_all(
+        self,
+        *,
+        symbol: str | None = None,
+        magic: int | None = None,
+        side: str | None = None,
+        include_orders: bool = False,
+        idempotency_key: str | None = None,
+    ) -> ClosedAll:
+        """Close every position that fits, and with `include_orders` cancel orders that do.
+
+        `side` is BUY or SELL; what is left out does not narrow it. One that fails undoes no other.
+        """
+        body = given({"symbol": symbol, "magic": magic, "side": side}) | {
+            "include_orders": include_orders
+        }
+        call = Call("POST", "/positions/close-all", _read_all, None, body, idempotency_key)
         return await self._requester.send(call)
 
 

@@ -1,9 +1,12 @@
 # Made from _async/orders.py by tools/make_sync.py; edit that file instead.
 """Orders: place, look up, change, cancel."""
 
-from collections.abc import Iterator
+import builtins
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Unpack
+
+from msgspec import Struct
 
 from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
 from fxsocket._orders import OrderRequest, order_body, read_canceled, read_order
@@ -11,11 +14,26 @@ from fxsocket._sync.outcome import Outcome
 from fxsocket._sync.paging import each
 from fxsocket._sync.requester import Requester
 from fxsocket.errors import FxSocketError
-from fxsocket.models import CloseResult, Order, OrderCheck, OrderStatus, OrderType, TimeInForce
+from fxsocket.models import (
+    CloseResult,
+    Order,
+    OrderCheck,
+    OrderResult,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
 from fxsocket.pages import Page
 
 _read_page = reader(Page[Order])
 _read_check = reader(OrderCheck)
+
+
+class _Batch(Struct):
+    results: tuple[OrderResult, ...]
+
+
+_read_batch = reader(_Batch)
 
 
 class OrdersResource:
@@ -75,6 +93,17 @@ class OrdersResource:
             if not error.maybe_executed:
                 raise
             return self._outcome.find(key, deadline, error)
+
+    def create_many(
+        self, orders: Iterable[OrderRequest], *, idempotency_key: str | None = None
+    ) -> builtins.list[OrderResult]:
+        """Place up to 100 orders, each once; gives an `order` or an `error` for each, in order.
+
+        One that fails undoes no other. Raises ValidationError when the list itself is refused.
+        """
+        body = {"orders": [order_body(order, self._requester.new_id()) for order in orders]}
+        call = Call("POST", "/orders/batch", _read_batch, None, body, idempotency_key)
+        return list((self._requester.send(call)).results)
 
     def check(self, **order: Unpack[OrderRequest]) -> OrderCheck:
         """What placing an order would lead to; nothing is sent to the broker.
@@ -185,14 +214,16 @@ class OrdersResource:
         order_id: str,
         *,
         volume: float | None = None,
+        deviation: int | None = None,
         idempotency_key: str | None = None,
     ) -> Order | CloseResult:
         """Cancel a resting order, or close what is open of a filled one, `volume` lots of it.
 
         Gives the Order that was cancelled (or is being, by its `cancel_requested`), or the
-        CloseResult of a filled one.
+        CloseResult of a filled one, closed within `deviation` points of the price.
         """
-        params, route = given({"volume": volume}), path("orders", order_id)
+        params = given({"volume": volume, "deviation": deviation})
+        route = path("orders", order_id)
         call = Call("DELETE", route, read_canceled, params, None, idempotency_key)
         return self._requester.send(call)
 

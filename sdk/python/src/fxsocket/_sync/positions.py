@@ -1,5 +1,5 @@
 # Made from _async/positions.py by tools/make_sync.py; edit that file instead.
-"""Positions: read, move the stops, close."""
+"""Positions: read, move the stops, close, reverse."""
 
 import builtins
 from collections.abc import Iterator
@@ -8,13 +8,21 @@ from datetime import datetime
 from fxsocket._call import KEEP, Call, Kept, changed, given, path, reader
 from fxsocket._sync.paging import each
 from fxsocket._sync.requester import Requester
-from fxsocket.models import CloseResult, Position
+from fxsocket.models import (
+    ClosedAll,
+    CloseResult,
+    Position,
+    PositionResult,
+    Reversed,
+)
 from fxsocket.pages import Page, rows_reader
 
 _read_position = reader(Position)
 _read_positions = rows_reader(Position)
 _read_page = reader(Page[Position])
 _read_close = reader(CloseResult)
+_read_all = reader(ClosedAll)
+_read_reversed = reader(Reversed)
 
 
 class PositionsResource:
@@ -90,6 +98,45 @@ class PositionsResource:
         params = given({"volume": volume, "deviation": deviation})
         route = path("positions", position_id)
         call = Call("DELETE", route, _read_close, params, None, idempotency_key)
+        return self._requester.send(call)
+
+    def close_by(
+        self, position_id: str, other_id: str, *, idempotency_key: str | None = None
+    ) -> builtins.list[PositionResult]:
+        """Let a position and an opposite one close each other, without the spread.
+
+        Gives what became of both; hedging accounts only.
+        """
+        body, route = {"position_id": other_id}, path("positions", position_id) + "/close-by"
+        call = Call("POST", route, _read_all, None, body, idempotency_key)
+        return list((self._requester.send(call)).results)
+
+    def reverse(self, position_id: str, *, idempotency_key: str | None = None) -> Reversed:
+        """Close a position and open the opposite one of the same volume, without its stops.
+
+        Raises OrderRejected when nothing was done; when only the opening failed, `error` says why.
+        """
+        route = path("positions", position_id) + "/reverse"
+        call = Call("POST", route, _read_reversed, None, {}, idempotency_key)
+        return self._requester.send(call)
+
+    def close_all(
+        self,
+        *,
+        symbol: str | None = None,
+        magic: int | None = None,
+        side: str | None = None,
+        include_orders: bool = False,
+        idempotency_key: str | None = None,
+    ) -> ClosedAll:
+        """Close every position that fits, and with `include_orders` cancel orders that do.
+
+        `side` is BUY or SELL; what is left out does not narrow it. One that fails undoes no other.
+        """
+        body = given({"symbol": symbol, "magic": magic, "side": side}) | {
+            "include_orders": include_orders
+        }
+        call = Call("POST", "/positions/close-all", _read_all, None, body, idempotency_key)
         return self._requester.send(call)
 
 
