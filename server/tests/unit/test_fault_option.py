@@ -8,6 +8,7 @@ import pytest
 from fxsocket_server.bootstrap.faults import put_faults
 from fxsocket_server.broker.faults import DelayShape, Fault, Faults
 from fxsocket_server.settings import SettingsError
+from fxsocket_server.storage import tick_files
 from fxsocket_server.testkit.process import ServerProcess
 
 
@@ -84,3 +85,17 @@ def test_a_server_starts_with_its_faults_in_force(tmp_path: Path) -> None:
             answers = [client.post("/orders", json=order) for _ in range(3)]
             assert [answer.status_code for answer in answers] == [422, 422, 200]
             assert answers[0].json()["retcode_name"] == "REQUOTE"
+
+
+def test_a_replay_has_faults_too(tmp_path: Path) -> None:
+    day = Path(tick_files.__file__).parent / "history/data/darwinex_ticks_WS30_2018-10-01.csv.gz"
+    options = ("--replay", str(day), "--speed", "max", "--fault", "no_connection:times=1")
+    with ServerProcess(tmp_path / "data", *options) as server:
+        own = {"Authorization": "Bearer test-key"}
+        with httpx2.Client(base_url=server.addresses.rest, headers=own, verify=False) as client:
+            order = {"symbol": "WS30", "type": "BUY", "volume": 1.0}
+            answers = [client.post("/orders", json=order).json() for _ in range(2)]
+            # Nobody reads the replay, so that no price has come when the fault is over.
+            assert [answer["retcode_name"] for answer in answers] == ["CONNECTION", "PRICE_OFF"]
+            put = client.post("/sim/faults", json={"scenario": "flash_crash"})
+            assert put.json()["data"][0]["price_jump_points"] == -2_000

@@ -73,12 +73,14 @@ class Sink:
 
 
 @asynccontextmanager
-async def terminal(*faults: Fault) -> AsyncIterator[tuple[SimConnector, Sink]]:
+async def terminal(
+    *faults: Fault, clock: ManualClock | None = None
+) -> AsyncIterator[tuple[SimConnector, Sink]]:
     connector = SimConnector(
         "acc_1",
         PROFILE.terms(sessions_apply=False),
         PROFILE.symbols,
-        StillFeed(ManualClock()),
+        StillFeed(clock or ManualClock()),
         OpenGate(),
     )
     connector.broker.deposit(10_000_000, connector.time_ms())
@@ -232,6 +234,20 @@ async def test_prices_jump_and_spreads_widen() -> None:
         taken(connector, order())
         await connector.set_price("EURUSD", 108_340, 108_348)
         assert sink.quotes == [(108_240, 108_253), (108_340, 108_348)]
+
+
+@on_loop
+async def test_spreads_widen_around_midnight_and_prices_jump_over_a_weekend() -> None:
+    clock = ManualClock()  # two hours into the server's day
+    night = Fault(rollover_spread_points=9)
+    async with terminal(night, Fault(weekend_gap_points=50, seed=1), clock=clock) as (made, sink):
+        for hours in (0, 22, 1, 60):
+            clock.advance(hours * 3_600_000)
+            await made.set_price("EURUSD", 108_340, 108_348)
+        *week, (bid, ask) = sink.quotes
+        assert week == [(108_340, 108_348), (108_340, 108_357), (108_340, 108_348)]
+        assert 0 < abs(bid - 108_340) <= 50
+        assert ask - bid == 8
 
 
 @pytest.mark.parametrize("fault", [Fault(freeze=True), Fault(disconnect=True)])
