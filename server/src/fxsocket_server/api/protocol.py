@@ -37,16 +37,28 @@ class ConnectionBounds(Struct, frozen=True, kw_only=True):
     close_ms: int = limits.CONNECTION_CLOSE_MS
 
 
+def unacknowledged_bytes(transport: asyncio.Transport) -> int:
+    """What the other end's kernel has not confirmed; 0 where this system does not tell."""
+    try:
+        told = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    (count,) = struct.unpack("i", told)
+    return int(count)
+
+
 class House(Struct, frozen=True, kw_only=True):
     """What the connections of one port share.
 
-    `refusal` makes a whole HTTP answer of a problem; `delivery` makes who watches an answer.
+    `refusal` makes a whole HTTP answer of a problem; `delivery` makes who watches an answer;
+    `unacknowledged` counts the bytes that the other end has not confirmed.
     """
 
     doorkeeper: "Doorkeeper[GuardedProtocol]"
     refusal: Callable[[Problem], bytes]
     delivery: Callable[[], Delivery] = Delivery
     bounds: ConnectionBounds = ConnectionBounds()
+    unacknowledged: Callable[[asyncio.Transport], int] = unacknowledged_bytes
 
 
 class _Timer:
@@ -84,16 +96,6 @@ class _LastTransport:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = close
-
-
-def _unacknowledged_bytes(transport: asyncio.Transport) -> int:
-    """What the other end's kernel has not confirmed; 0 where this system does not tell."""
-    try:
-        told = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    (count,) = struct.unpack("i", told)
-    return int(count)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -156,7 +158,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._sender_ended = True
         self._look_whether_it_left()
         # A close after reading confirms what was read; one that crossed the answer does not.
-        unread = _unacknowledged_bytes(self.transport) > _FIN_BYTES
+        unread = self._house.unacknowledged(self.transport) > _FIN_BYTES
         self._deliveries.sender_ended(unread=unread)
         if self._lingers or self.scheme == "https":  # TLS cannot be closed by halves
             return False

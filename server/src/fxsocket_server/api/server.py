@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from fxsocket_server.api.protocol import ConnectionBounds, GuardedProtocol, House
 from fxsocket_server.core import limits
@@ -27,6 +28,43 @@ class App(Protocol):
     def raw_answer(self, problem: Problem) -> bytes:
         """A whole HTTP answer to what never became a request."""
         ...
+
+
+def _config(app: App, house: House, tls: tuple[str, str] | None = None) -> uvicorn.Config:
+    protocol = functools.partial(GuardedProtocol, house)
+    certificate, key = tls or (None, None)
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=cast(type[asyncio.Protocol], protocol),  # uvicorn calls it, no more
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=None,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+
+
+def http_protocols(
+    app: App, unacknowledged: Callable[[asyncio.Transport], int]
+) -> Callable[[], asyncio.Protocol]:
+    """Makes the protocol of each connection of the REST port, for transports without sockets."""
+    house = House(
+        doorkeeper=Doorkeeper(limits.CONNECTIONS, limits.CONNECTIONS_UNKNOWN),
+        refusal=app.raw_answer,
+        unacknowledged=unacknowledged,
+    )
+    config = _config(app, house)
+    config.load()
+    return functools.partial(
+        GuardedProtocol, house, config=config, server_state=ServerState(), app_state={}
+    )
 
 
 class _Server(uvicorn.Server):
@@ -59,27 +97,8 @@ class RestServer:
             delivery=delivery,
             bounds=bounds or ConnectionBounds(),
         )
-        protocol = functools.partial(GuardedProtocol, house)
         self._socket = socket.create_server((host, port), backlog=2048)
-        certificate, key = tls or (None, None)
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                loop="uvloop",
-                http=cast(type[asyncio.Protocol], protocol),  # uvicorn calls it, no more
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=1,
-                h11_max_incomplete_event_size=None,
-                ssl_certfile=certificate,
-                ssl_keyfile=key,
-            )
-        )
+        self._server = _Server(_config(app, house, tls))
         self._task: asyncio.Task[None] | None = None
 
     @property

@@ -31,6 +31,7 @@ from fxsocket_server.storage.journal.space import NoReserve, Reserve, Space
 from fxsocket_server.storage.journal.writer import (
     Checkpoint,
     Delivered,
+    Done,
     Equity,
     Probe,
     Queued,
@@ -71,6 +72,7 @@ class SqliteJournal:
         loop: asyncio.AbstractEventLoop,
         progress: Progress = silent,
         reserve: Reserve | None = None,
+        make_writer: Callable[[sqlite3.Connection, Done, Space], Writer] = Writer,
     ) -> None:
         writing = connect(path)
         migrate(writing, progress)
@@ -79,7 +81,7 @@ class SqliteJournal:
         self._writing = writing
         self._loop = loop
         space = Space(reserve or NoReserve(), self._on_space)
-        self._writer = Writer(writing, self._from_writer, space)
+        self._writer = make_writer(writing, self._from_writer, space)
         self._shortage: str | None = None
         self._shortage_callbacks: list[Callable[[str | None], None]] = []
         self._pending: dict[int, _Waiting] = {}

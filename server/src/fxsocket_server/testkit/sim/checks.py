@@ -1,0 +1,199 @@
+"""The promises, held against what a world left: its journal, its brokers, its clients' answers."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from fxsocket_server.gateway.changes import Event, OrderQuery
+from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.model.enums import DealEntry, DealType, PositionStatus
+from fxsocket_server.model.facts import TerminalSnapshot
+from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.testkit.sim.clients import Deed, is_final, is_stored
+
+if TYPE_CHECKING:
+    from fxsocket_server.testkit.sim.world import World
+
+_ALL = 1_000_000
+_OPEN = ("PENDING", "PLACED", "PARTIALLY_FILLED")
+_NEXT = {
+    None: {"PENDING", "PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"},
+    "PENDING": {"PENDING", "PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED",
+                "EXPIRED", "UNKNOWN"},
+    "PLACED": {"PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED"},
+    "PARTIALLY_FILLED": {"PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"},
+    "UNKNOWN": {"UNKNOWN", "PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED",
+                "EXPIRED"},
+}  # fmt: skip
+
+
+class Case(Struct):
+    """One account: its lane, what its clients did, and all that its journal holds."""
+
+    lane: Lane
+    deeds: list[Deed]
+    events: list[Event]
+    orders: dict[str, Order]
+    deals: list[Deal]
+    held: TerminalSnapshot
+
+    @property
+    def told(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every event's type and content."""
+        for event in self.events:
+            yield event.type, msgspec.json.decode(b"{" + event.payload + b"}")
+
+
+async def _case(lane: Lane, deeds: list[Deed]) -> Case:
+    query = OrderQuery(account_id=lane.account.id, limit=_ALL)
+    orders = {order.id: order for _, order in lane.journal.orders(query)}
+    deals = sorted((deal for _, deal in lane.journal.deals(query)), key=lambda d: d.ticket)
+    events = lane.journal.events(lane.account.id, 0, _ALL)
+    return Case(lane, deeds, events, orders, deals, await lane.connector.snapshot())
+
+
+async def check_world(world: "World") -> None:
+    """Hold the promises against the world as it stands now, and note what is broken."""
+    for bot in world.bots:
+        for deed in [deed for deed in bot.deeds if deed.final and is_stored(deed.final)]:
+            if bot.would_ask_again() and await bot.ask_again(deed) is None:
+                world.wrong("I2", f"{deed.key} was answered, and is no more")
+    for lane in world.server.lanes():
+        case = await _case(
+            lane, [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
+        )
+        for invariant, check in _CHECKS:
+            for detail in check(case):
+                world.wrong(invariant, f"{lane.account.id}: {detail}")
+        _check_told(world, case)
+
+
+def _check_told(world: "World", case: Case) -> None:
+    """What was published stays true after every crash."""
+    held = {(event.account_id, event.seq): event for event in case.events}
+    for place, event in world.told.items():
+        if place[0] == case.lane.account.id and held.get(place) != event:
+            world.wrong("I7", f"seq {place[1]} {event.type} was told, but is not in the journal")
+
+
+def _once(case: Case) -> Iterator[str]:
+    """I1: a deed was executed at most once; each carries its own magic number to the broker."""
+    opened = Counter(d.magic for d in case.deals if d.entry is DealEntry.IN)
+    closing = {d.order_id for d in case.deals if d.entry is not DealEntry.IN}
+    placed = Counter(o.magic for o in case.orders.values() if o.id not in closing)
+    for deed in case.deeds:
+        if opened[deed.magic] > 1:
+            yield f"{deed.key} was executed {opened[deed.magic]} times"
+        if placed[deed.magic] > 1:
+            yield f"{deed.key} became {placed[deed.magic]} orders"
+
+
+def _answers(case: Case) -> Iterator[str]:
+    """I5: no wrong answers. What was said to be done is, what was refused is not."""
+    opened = Counter(d.magic for d in case.deals if d.entry is DealEntry.IN)
+    for deed in case.deeds:
+        if deed.path != "/v1/orders" or deed.final is None:
+            continue
+        if deed.final.status != 200:
+            if opened[deed.magic]:
+                yield f"{deed.key} was refused with {deed.final.body!r}, but executed"
+            continue
+        order = case.orders.get(deed.view["id"])
+        if order is None:
+            yield f"{deed.key} was answered {deed.view['id']}, which does not exist"
+        elif deed.view["status"] == "FILLED" and opened[deed.magic] != 1:
+            yield f"{deed.key} was said to be filled, but has no deal"
+        elif deed.view["status"] == "REJECTED" and opened[deed.magic]:
+            yield f"{deed.key} was said to be rejected, but has a deal"
+
+
+def _same_answers(case: Case) -> Iterator[str]:
+    """I2: every final answer to one key is the same."""
+    for deed in case.deeds:
+        bodies = {(r.status, r.body) for r in deed.replies if is_final(r) and is_stored(r)}
+        if len(bodies) > 1:
+            yield f"{deed.key} was answered in {len(bodies)} ways: {sorted(bodies)}"
+
+
+def _deals_told(case: Case) -> Iterator[str]:
+    """I6: every deal is one event, in the broker's order."""
+    told = [content["deal"]["ticket"] for _, content in case.told if "deal" in content]
+    if told != [deal.ticket for deal in case.deals]:
+        yield f"deals {[d.ticket for d in case.deals]} were told as {told}"
+    if len(set(told)) != len(told):
+        yield f"a deal was told twice: {told}"
+
+
+def _gapless(case: Case) -> Iterator[str]:
+    """I7: the log is numbered 1, 2, 3..."""
+    seqs = [event.seq for event in case.events]
+    if seqs != list(range(1, len(seqs) + 1)):
+        yield f"the log's numbers have a hole: {seqs}"
+    if case.lane.published_seq != len(seqs):
+        yield f"published up to {case.lane.published_seq}, but the log has {len(seqs)} events"
+
+
+def _sums(case: Case) -> Iterator[str]:
+    """I8: positions and balance are the sums of their deals, in journal and broker."""
+    volumes: Counter[str] = Counter()
+    balance = 0
+    for deal in case.deals:
+        if deal.type is not DealType.CREDIT:
+            balance += deal.profit + deal.swap + deal.commission + deal.fee
+        if deal.position_id is not None:
+            volumes[deal.position_id] += deal.volume if deal.entry is DealEntry.IN else -deal.volume
+    if balance != case.lane.book.balance:
+        yield f"balance is {case.lane.book.balance}, the deals sum up to {balance}"
+    open_now = {position_id: volume for position_id, volume in volumes.items() if volume}
+    booked = {p.id: p.volume for p in case.lane.book.positions.values() if _is_open(p)}
+    if open_now != booked:
+        yield f"open by the deals {open_now}, booked {booked}"
+    at_broker = {position.ticket: position.volume for position in case.held.positions}
+    if at_broker != {p.ticket: p.volume for p in case.lane.book.positions.values() if _is_open(p)}:
+        yield f"the broker holds {at_broker}, booked {booked}"
+    if case.held.balance != case.lane.book.balance:
+        yield f"the broker's balance is {case.held.balance}, booked {case.lane.book.balance}"
+
+
+def _is_open(position: Position) -> bool:
+    return position.status is PositionStatus.OPEN
+
+
+def _transitions(case: Case) -> Iterator[str]:
+    """I11: order states follow each other only as listed, and replay to the record."""
+    states: dict[str, str] = {}
+    for type_, content in case.told:
+        order = content.get("order")
+        if order is None:
+            continue
+        before = states.get(order["id"])
+        if order["status"] not in _NEXT.get(before, set()) and type_ != "order.corrected":
+            yield f"{order['id']} went from {before} to {order['status']} by {type_}"
+        states[order["id"]] = order["status"]
+    records_say = {order.id: order.status.value for order in case.orders.values()}
+    if states != records_say:
+        yield f"the events end with {states}, the records with {records_say}"
+
+
+def _settled(case: Case) -> Iterator[str]:
+    """Liveness: once all is well, no command is left without an outcome."""
+    for order in case.orders.values():
+        if order.status.value == "PENDING":
+            yield f"{order.id} is still PENDING"
+    for command in case.lane.journal.open_commands(case.lane.account.id):
+        yield f"the command {command.kind} {command.key} has no outcome"
+
+
+_CHECKS = (
+    ("I1", _once),
+    ("I2", _same_answers),
+    ("I5", _answers),
+    ("I6", _deals_told),
+    ("I7", _gapless),
+    ("I8", _sums),
+    ("I11", _transitions),
+    ("liveness", _settled),
+)

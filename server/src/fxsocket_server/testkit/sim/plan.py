@@ -1,0 +1,45 @@
+"""A seed's configuration: how many of what, and which faults may strike."""
+
+from msgspec import Struct
+
+from fxsocket_server.testkit.rng import Chance
+
+FAULTS = (
+    "crash",  # the server dies at any step
+    "crash_at_point",  # the server dies at a named point of the order path
+    "cut",  # a connection breaks
+    "swallow",  # a connection becomes a black hole
+    "slow_net",
+    "split",  # writes arrive in pieces
+    "slow_disk",
+    "full_disk",
+    "failing_disk",
+    "wall_clock",  # somebody sets the machine's clock
+)
+POINTS = ("after_intent", "after_broker", "after_commit")
+
+
+class Plan(Struct, frozen=True):
+    """What a world is made of; every seed enables a random subset of the faults."""
+
+    accounts: int
+    bots: int
+    deeds: int
+    pause_s: float
+    chaos_s: float
+    gap_s: float
+    faults: tuple[str, ...]
+
+
+def plan_of(chance: Chance) -> Plan:
+    """The plan of a seed."""
+    faults = tuple(fault for fault in FAULTS if chance.happens(0.4))
+    return Plan(
+        accounts=1 + chance.below(2),
+        bots=2 + chance.below(3),
+        deeds=4 + chance.below(8),
+        pause_s=chance.choice((0.02, 0.1, 0.5)),
+        chaos_s=chance.between(1, 12),
+        gap_s=chance.choice((0.1, 0.5, 2.0)),
+        faults=faults,
+    )
