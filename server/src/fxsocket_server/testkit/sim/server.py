@@ -40,6 +40,7 @@ from fxsocket_server.testkit.rng import Chance
 from fxsocket_server.workers.checkpoint import keep_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.settle import settle_commands
+from fxsocket_server.workers.space import watch_space
 
 HOST, PORT = "server", 8000
 USER = "usr_sim"
@@ -123,6 +124,7 @@ class SimServer:
         await asyncio.gather(
             keep_checkpoints(self.lanes()),
             settle_commands(self.lanes),
+            watch_space(self.journal.check_space),
             keep_equity(EquitySampler(self.gateway)),
         )
 
