@@ -49,13 +49,14 @@ class Bench:
         bus = InProcessBus(_fail)
         bus.subscribe("events.acc_1", self._on_events)
         profile = load_profile(profile_name)
+        account = new_account(Settings(), profile, "acc_1", "usr_1", 1, 0)
         terms = profile.terms(currency="USD", leverage=100, sessions_apply=False)
         feed = StillFeed(self.clock, profile.symbols)
         self.connector = kind("acc_1", terms, profile.symbols, feed, OpenGate())
         state = journal.open_account("acc_1", "usr_1", "epoch")
         self.connector.rebuild(state)
         self.lane = Lane(
-            ACCOUNT, self.connector, journal, bus, self.clock, self.ids, state, self._reach
+            account, self.connector, journal, bus, self.clock, self.ids, state, self._reach
         )
         journal.on_failure(self.lane.rebuild)
 
@@ -109,13 +110,22 @@ class Bench:
         )
         return await self.lane.run(command, verb)
 
-    async def place(self, key: str | None = None, wait_ms: float = 30_000, **order: Any) -> Answer:
+    async def place(
+        self,
+        key: str | None = None,
+        wait_ms: float = 30_000,
+        api_key: str = "key_1",
+        **order: Any,
+    ) -> Answer:
         """Place an order of 0.1 lots."""
         request = OrderRequest(
             **{"symbol": "EURUSD", "type": OrderType.BUY, "volume": 0.1, **order}
         )
         subject = self.ids.make("ord_")
-        return await self.run("order.place", subject, request, PlaceOrder(request), key, wait_ms)
+        verb = PlaceOrder(request)
+        return await self.run(
+            "order.place", subject, request, verb, key, wait_ms, api_key_id=api_key
+        )
 
     async def send(
         self, delivery: Delivery, api_key_id: str = "key_1", wait_ms: float = 30_000, **order: Any

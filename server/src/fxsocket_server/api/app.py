@@ -27,6 +27,8 @@ API_ROUTES = (
     Operation("GET", "/v1/account", accounts.get_account, _READ),
     Operation("GET", "/v1/accounts", accounts.list_accounts, _READ, of_account=False),
     Operation("GET", "/v1/accounts/{id}", accounts.get_one, _READ, of_account=False),
+    Operation("POST", "/v1/accounts/{id}/halt", accounts.halt, _FULL, of_account=False),
+    Operation("POST", "/v1/accounts/{id}/resume", accounts.resume, _FULL, of_account=False),
     Operation("GET", "/v1/symbols", market.list_symbols, _READ, "group visible"),
     Operation("GET", "/v1/symbols/{symbol}", market.get_symbol, _READ),
     Operation("GET", "/v1/quotes", market.list_quotes, _READ, "symbols"),

@@ -38,6 +38,7 @@ from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.ports import STOPPING, Connector
+from fxsocket_server.gateway.risk.guard import RuleBook
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.model.units import fixed_of
@@ -56,6 +57,7 @@ from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.retention import forget_old_rows
+from fxsocket_server.workers.risk import RiskWatch, Rules, keep_risk
 from fxsocket_server.workers.settle import settle_commands
 from fxsocket_server.workers.space import watch_space
 
@@ -130,6 +132,9 @@ class Server:
         self._bus = InProcessBus(self._on_bus_error)
         self._keyring = Keyring(self._folder.pepper(), self._store.api_keys(), self._clock.wall_ms)
         self._gateway = Gateway(self._journal, self._bus, self._clock, self._ids, BundledHistory())
+        self._rules = RuleBook()
+        self._stored_rules = Rules(self._rules, self._store.risk_rules, self._log.error)
+        self._stored_rules.put(self._store.risk_rules())
         self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._strangers = RateLimiter(limits.UNKNOWN_PER_S, limits.UNKNOWN_BURST)
@@ -256,7 +261,7 @@ class Server:
         reach = CrashPoint(self._settings.crash_at) if self._settings.crash_at else never
         return Lane(
             account, connector, self._journal, self._bus, self._clock, self._ids, state, reach,
-            self._log.error,
+            self._log.error, self._rules,
         )  # fmt: skip
 
     def _terminals(self) -> TerminalAccounts:
@@ -307,12 +312,17 @@ class Server:
             asyncio.create_task(keep_checkpoints(self._lanes()), name="checkpoints"),
             asyncio.create_task(settle_commands(self._lanes), name="settle"),
             asyncio.create_task(watch_space(self._journal.check_space), name="space"),
+            asyncio.create_task(self._keep_risk(), name="risk"),
             asyncio.create_task(keep_equity(EquitySampler(self._gateway)), name="equity"),
             asyncio.create_task(
                 forget_old_rows(self._journal, self._gateway.accounts, self._clock),
                 name="retention",
             ),
         ]
+
+    async def _keep_risk(self) -> None:
+        watch = RiskWatch(self._lanes, self._bus, self._clock)
+        await keep_risk(watch, self._stored_rules.reload, self._log.error)
 
     def _addresses(self, stream_port: int, bridge_port: int) -> Addresses:
         host = self._settings.host
@@ -335,6 +345,7 @@ class Server:
         await asyncio.gather(self._stream.stop(), self._bridge.stop(), self._rest.stop())
         for lane in self._lanes():
             await lane.connector.stop()
+            lane.risk.save()
         save_checkpoints(self._lanes())
         self._journal.close()
         self._store.close()

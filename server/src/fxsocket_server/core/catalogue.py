@@ -50,6 +50,27 @@ _KINDS = (
         "Name an account of kind SIM or REPLAY.",
     ),
     ErrorKind(
+        "account_halted",
+        403,
+        "Account halted",
+        False,
+        "It takes closes and cancels only until it is resumed; the detail says why it was halted.",
+    ),
+    ErrorKind(
+        "key_limit",
+        403,
+        "Limit of the key",
+        False,
+        "The detail names the rule of this key and the figures; close something or send less.",
+    ),
+    ErrorKind(
+        "risk_limit",
+        403,
+        "Risk rule of the account",
+        False,
+        "The detail names the rule and the figures; close something, send less, or wait.",
+    ),
+    ErrorKind(
         "not_found",
         404,
         "Not found",

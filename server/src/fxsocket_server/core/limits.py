@@ -37,11 +37,15 @@ LEGS_A_TURN = 64  # legs that a command of several begins in one turn of the eve
 LEG_WAIT_MS = 60_000  # a leg without outcome by then is left to whoever sends the command again
 COMMENT_CHARS = 31  # MetaTrader keeps 31 characters of a comment
 CLIENT_ORDER_ID_CHARS = 64
+REASON_CHARS = 256  # of a halt
 IDEMPOTENCY_KEY_CHARS = 128
 KEY_RETENTION_MS = 7 * 24 * 3_600_000  # stored answers are replayed for 7 days
 TIME_MS_MAX = 253_370_764_800_000  # the year 9999: no zone pushes an earlier time past ISO 8601
 NUMBER_MAX = 1e12  # any larger price, volume or amount is a mistake
 MAGIC_MAX = 2**63 - 1
+RISK_ORDERS_PER_MINUTE = 10_000  # the largest bound that a rule can set; so many are remembered
+RISK_LOOK_MS = 1_000  # how often rules are read again and equity is looked at
+RISK_FLATTEN_RETRY_MS = 60_000  # what the broker refused to close is tried again after this
 
 # --- journal ---------------------------------------------------------------------------------
 JOURNAL_QUEUE_CHANGES = 10_000  # waiting change sets; past it new commands are refused with 503

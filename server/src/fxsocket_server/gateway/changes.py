@@ -70,6 +70,7 @@ class Change(Struct, kw_only=True, gc=False):
     command: StoredCommand | None = None
     balance: int | None = None
     credit: int | None = None
+    risk: bytes | None = None
 
 
 class AccountState(Struct, frozen=True, kw_only=True):
@@ -86,6 +87,7 @@ class AccountState(Struct, frozen=True, kw_only=True):
     orders: list[Order]
     positions: list[Position]
     checkpoint: bytes | None
+    risk: bytes | None = None
 
 
 class EquitySample(Struct, frozen=True, gc=False):

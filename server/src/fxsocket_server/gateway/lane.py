@@ -26,6 +26,7 @@ from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMe
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
 from fxsocket_server.gateway.restart import Restart
+from fxsocket_server.gateway.risk.guard import RiskGuard, RuleBook
 from fxsocket_server.gateway.terminal import Terminal
 from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.model.account import Account
@@ -65,6 +66,7 @@ class Lane:
         state: AccountState,
         reach: Reach,
         alarm: Callable[..., None] = _no_alarm,
+        rules: RuleBook | None = None,
     ) -> None:
         self.account = account
         self.connector = connector
@@ -82,6 +84,7 @@ class Lane:
         self._recovering = False
         self._load(state)
         self.terminal = Terminal(self, bus)
+        self.risk = RiskGuard(self, rules or RuleBook(), state.risk)
 
     def _load(self, state: AccountState) -> None:
         self.book = Book(state)
@@ -117,6 +120,7 @@ class Lane:
         self.terminal.check(opens=intent.opens)
         if intent.opens:
             check_disk(self.journal)
+            self.risk.admit(command, intent.order)
         order_id = None if intent.order is None else intent.order.id
         running = self.begin(command, order_id, intent.request)
         return await self.watched(running, self._execute(running, command, intent))
@@ -408,9 +412,12 @@ class Lane:
         change.command = stored
         return self.commit(change)
 
-    def note_event(self, event_type: str, payload: bytes) -> asyncio.Future[None]:
+    def note_event(
+        self, event_type: str, payload: bytes, *, risk: bytes | None = None
+    ) -> asyncio.Future[None]:
         """Record an event that changes no order, deal or position."""
         change = self._recorder.begin(self.connector.time_ms())
+        change.risk = risk
         self._recorder.event(change, event_type, payload)
         return self.commit(change)
 
@@ -422,6 +429,7 @@ class Lane:
 
     def commit(self, change: Change) -> asyncio.Future[None]:
         """Queue a change; what it holds is published once it is durable."""
+        self.risk.on_change(change)
         return self.journal.append(change, self._publish)
 
     def _publish(self, change: Change) -> None:
@@ -495,6 +503,7 @@ class Lane:
         """Go back to what is durable, after the journal refused a change."""
         state = self.journal.open_account(self.account.id, self.account.user_id, self.book.epoch)
         self._load(state)
+        self.risk.restore(state.risk)
         if self.connector.capabilities.in_process:
             self.connector.rebuild(state)
 

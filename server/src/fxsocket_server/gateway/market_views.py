@@ -45,7 +45,12 @@ class AccountView(Struct, frozen=True, kw_only=True):
 
 
 def account_view(
-    account: Account, status: AccountStatus, connector: Connector, figures: AccountFigures
+    account: Account,
+    status: AccountStatus,
+    connector: Connector,
+    figures: AccountFigures,
+    *,
+    is_halted: bool,
 ) -> AccountView:
     """The public form of a connected account with its figures of now."""
     money = POWERS[account.money_digits]
@@ -72,7 +77,7 @@ def account_view(
         margin_level=figures.equity * 100 / margin if margin else None,
         stop_out_level=account.stop_out_level / 100,
         margin_call_level=account.margin_call_level / 100,
-        trade_allowed=True,
+        trade_allowed=not is_halted,
         status=status.value,
         server_time=time_text(now),
         server_utc_offset_s=connector.server_offset_s(now),

@@ -228,6 +228,10 @@ class Journal(Protocol):
         """Save a connector's checkpoint with the next commit."""
         ...
 
+    def save_risk(self, account_id: str, risk: bytes) -> None:
+        """Save what the risk rules remember of an account with the next commit."""
+        ...
+
     def save_equity(self, samples: Sequence[EquitySample]) -> None:
         """Save samples of equity with the next commit; a minute that is there is overwritten."""
         ...

@@ -73,6 +73,24 @@ class PriceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ask: float
 
 
+class HaltRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /accounts/{id}/halt and /resume."""
+
+    reason: str
+
+
+def reason_of(request: HaltRequest) -> str:
+    """Why somebody halts or resumes; raises `validation_error` for what says nothing."""
+    reason = request.reason.strip()
+    if not reason or len(reason) > limits.REASON_CHARS or _CONTROL.search(reason):
+        raise Problem(
+            "validation_error",
+            f"reason: say why in 1 to {limits.REASON_CHARS} printable characters",
+            pointer="/reason",
+        )
+    return reason
+
+
 def known_symbol(
     specs: Mapping[str, SymbolSpec], symbol: str, pointer: str = "/symbol"
 ) -> SymbolSpec:

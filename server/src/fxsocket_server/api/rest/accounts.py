@@ -17,6 +17,7 @@ from fxsocket_server.api.request import (
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.gateway import LinkedAccount
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market_views import (
     AccountSummary,
     account_summary,
@@ -24,14 +25,27 @@ from fxsocket_server.gateway.market_views import (
     quote_view,
 )
 from fxsocket_server.gateway.queries import events_body, page_limit, wait_for_events
-from fxsocket_server.gateway.requests import PriceRequest, check_price, known_symbol
+from fxsocket_server.gateway.requests import (
+    HaltRequest,
+    PriceRequest,
+    check_price,
+    known_symbol,
+    reason_of,
+)
 
 
 async def get_account(request: Request) -> Response:
     """GET /account."""
     linked = account_of(request)
     lane = lane_of(request)
-    view = account_view(linked.account, linked.status, lane.connector, lane.connector.figures())
+    return await _account(linked, lane)
+
+
+async def _account(linked: LinkedAccount, lane: Lane) -> Response:
+    view = account_view(
+        linked.account, linked.status, lane.connector, lane.connector.figures(),
+        is_halted=lane.risk.state.halted is not None,
+    )  # fmt: skip
     await lane.settled()
     return json_response(view)
 
@@ -46,6 +60,27 @@ async def get_one(request: Request) -> Response:
     principal, account_id = principal_of(request), request.path_params["id"]
     linked = context_of(request).gateway.choose(principal, account_id)
     return json_response(_summary(request, linked))
+
+
+async def halt(request: Request) -> Response:
+    """POST /accounts/{id}/halt."""
+    linked, lane = _named(request)
+    await lane.risk.halt(reason_of(body_of(request, HaltRequest)))
+    return await _account(linked, lane)
+
+
+async def resume(request: Request) -> Response:
+    """POST /accounts/{id}/resume."""
+    linked, lane = _named(request)
+    await lane.risk.resume(reason_of(body_of(request, HaltRequest)))
+    return await _account(linked, lane)
+
+
+def _named(request: Request) -> tuple[LinkedAccount, Lane]:
+    """The account that the path names, and its lane."""
+    gateway, principal = context_of(request).gateway, principal_of(request)
+    account_id = request.path_params["id"]
+    return gateway.choose(principal, account_id), gateway.lane(principal, account_id)
 
 
 def _visible(request: Request) -> list[LinkedAccount]:

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Engine, create_engine, insert, inspect, selec
 from fxsocket_server.model.account import Account
 from fxsocket_server.security.keys import ApiKey
 from fxsocket_server.security.principal import Scope
-from fxsocket_server.storage.app.tables import accounts, api_keys, connector_keys, users
+from fxsocket_server.storage.app.tables import accounts, api_keys, connector_keys, risk_rules, users
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 
 
 class AppStore:
@@ -100,6 +100,25 @@ class AppStore:
             ids = list(connection.execute(select(api_keys.c.id).where(live)).scalars())
             connection.execute(update(api_keys).where(live).values(revoked_ms=now_ms))
             return ids
+
+    def risk_rules(self) -> dict[tuple[str, str], dict[str, str]]:
+        """The texts of all risk rules, by ("account" or "key", id)."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(risk_rules)).tuples()
+            return {
+                (kind, subject): msgspec.json.decode(body, type=dict[str, str])
+                for kind, subject, body in rows
+            }
+
+    def put_risk_rules(self, kind: str, subject_id: str, texts: dict[str, str]) -> None:
+        """Replace the rules of an account or key; none at all removes the row."""
+        its = (risk_rules.c.kind == kind) & (risk_rules.c.subject_id == subject_id)
+        body = msgspec.json.encode(texts).decode()
+        with self._engine.begin() as connection:
+            connection.execute(risk_rules.delete().where(its))
+            if texts:
+                row = {"kind": kind, "subject_id": subject_id, "body": body}
+                connection.execute(insert(risk_rules).values(row))
 
 
 def _key_of(row: dict[str, object]) -> ApiKey:

@@ -68,3 +68,11 @@ connector_keys = Table(
     Index("ix_connector_keys_user_id", "user_id"),
     Index("ix_connector_keys_account_id", "account_id"),
 )
+
+risk_rules = Table(
+    "risk_rules",
+    metadata,
+    Column("kind", String(16), primary_key=True),  # account or key
+    Column("subject_id", String(64), primary_key=True),
+    Column("body", Text, nullable=False),  # JSON object of rule names and texts
+)

@@ -147,6 +147,7 @@ ALTER TABLE commands ADD COLUMN request BLOB;
 ALTER TABLE commands ADD COLUMN plan BLOB;
 ALTER TABLE commands ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0;
 UPDATE commands SET delivered = 1;
+ALTER TABLE accounts ADD COLUMN risk BLOB;
 CREATE INDEX commands_undelivered ON commands (account_id) WHERE key IS NULL AND delivered = 0;
 """
 

@@ -29,6 +29,7 @@ from fxsocket_server.storage.journal.rows import decode_deal, decode_order, deco
 from fxsocket_server.storage.journal.schema import Progress, connect, migrate, silent
 from fxsocket_server.storage.journal.space import NoReserve, Reserve, Space
 from fxsocket_server.storage.journal.writer import (
+    UPDATE_RISK,
     Checkpoint,
     Delivered,
     Done,
@@ -41,6 +42,7 @@ from fxsocket_server.storage.journal.writer import (
 )
 
 _decode_request = msgspec.msgpack.Decoder(TradeRequest).decode
+_AccountRow = tuple[str, int, int, bytes | None, bytes | None]
 _COMMAND_COLUMNS = (
     "command_id, user_id, account_id, key, kind, subject_id, fingerprint, created_ms,"
     " answer_status, answer_body, api_key_id, order_id, request, plan, delivered"
@@ -177,6 +179,10 @@ class SqliteJournal:
         """Save a connector's checkpoint with the next commit."""
         self._keep_house(Checkpoint(account_id, checkpoint))
 
+    def save_risk(self, account_id: str, risk: bytes) -> None:
+        """Save what the risk rules remember of an account with the next commit."""
+        self._send(0, Statement(UPDATE_RISK, (risk, account_id)))
+
     def save_equity(self, samples: Sequence[EquitySample]) -> None:
         """Save samples of equity with the next commit; a minute that is there is overwritten."""
         self._keep_house(Equity(samples))
@@ -229,7 +235,7 @@ class SqliteJournal:
 
         Called at start and after a failed commit: the writer is idle for this account then.
         """
-        epoch, balance, credit, checkpoint = self._account(account_id) or self._begin_log(
+        epoch, balance, credit, checkpoint, risk = self._account(account_id) or self._begin_log(
             account_id, user_id, epoch
         )
         head_seq = self._head_seq(account_id)
@@ -245,16 +251,15 @@ class SqliteJournal:
             orders=self._live_orders(account_id),
             positions=self._open_positions(account_id),
             checkpoint=checkpoint,
+            risk=risk,
         )
 
-    def _account(self, account_id: str) -> tuple[str, int, int, bytes | None] | None:
-        sql = "SELECT epoch, balance, credit, checkpoint FROM accounts WHERE account_id = ?"
-        row: tuple[str, int, int, bytes | None] | None = self._read.execute(
-            sql, (account_id,)
-        ).fetchone()
+    def _account(self, account_id: str) -> _AccountRow | None:
+        sql = "SELECT epoch, balance, credit, checkpoint, risk FROM accounts WHERE account_id = ?"
+        row: _AccountRow | None = self._read.execute(sql, (account_id,)).fetchone()
         return row
 
-    def _begin_log(self, account_id: str, user_id: str, epoch: str) -> tuple[str, int, int, None]:
+    def _begin_log(self, account_id: str, user_id: str, epoch: str) -> _AccountRow:
         with closing(connect(self._path)) as writing:
             writing.execute("BEGIN IMMEDIATE")
             writing.execute(
@@ -266,7 +271,7 @@ class SqliteJournal:
                 (account_id, user_id, genesis(account_id, epoch)),
             )
             writing.execute("COMMIT")
-        return epoch, 0, 0, None
+        return epoch, 0, 0, None, None
 
     def _head_seq(self, account_id: str) -> int:
         sql = "SELECT seq FROM heads WHERE account_id = ?"

@@ -51,6 +51,7 @@ _UPSERT_EQUITY = (
     " margin) VALUES (?,?,?,?,?,?,?)"
 )
 _UPDATE_BALANCE = "UPDATE accounts SET balance = ?, credit = ? WHERE account_id = ?"
+UPDATE_RISK = "UPDATE accounts SET risk = ? WHERE account_id = ?"
 _UPDATE_CHECKPOINT = "UPDATE accounts SET checkpoint = ? WHERE account_id = ?"
 
 
@@ -189,6 +190,7 @@ class Writer:
         many(_UPSERT_COMMAND, [row for change in changes for row in _command_rows(change)])
         balances = {c.account_id: c for c in changes if c.balance is not None}
         many(_UPDATE_BALANCE, [(c.balance, c.credit or 0, c.account_id) for c in balances.values()])
+        many(UPDATE_RISK, [(c.risk, c.account_id) for c in changes if c.risk is not None])
         for work in group:
             if type(work) is Checkpoint:
                 self._connection.execute(_UPDATE_CHECKPOINT, (work.body, work.account_id))
