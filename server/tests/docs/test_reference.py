@@ -63,6 +63,15 @@ def options(of: tuple[str, ...] = ()) -> dict[str, dict[str, Option]]:
     return found
 
 
+def every_option() -> set[str]:
+    """The names of the options of all commands."""
+    found, commands = set(), [typer.main.get_command(app)]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        found |= {name for option in command.params for name in option.opts}
+    return found
+
+
 # --- configuration ---------------------------------------------------------------------------
 
 
@@ -102,7 +111,7 @@ def shown_default(option: Option) -> str:
 def test_no_page_names_an_option_or_variable_that_is_not_there() -> None:
     known_variables = {o.envvar for by in options().values() for o in by.values() if o.envvar}
     known_variables |= CLIENT_VARIABLES | TEST_VARIABLES
-    known_options = options().keys() | OTHERS_OPTIONS | {"--help"}
+    known_options = every_option() | OTHERS_OPTIONS | {"--help"}
     for name in PAGES:
         code = " ".join(inline_code(name))
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", code)) <= known_options, name

@@ -7,6 +7,7 @@ import typer
 
 from fxsocket_server.cli import account as account_commands
 from fxsocket_server.cli import profile as profile_commands
+from fxsocket_server.cli import risk as risk_commands
 from fxsocket_server.cli.run import run
 from fxsocket_server.cli.terminal import EXAMPLE as TERMINAL_EXAMPLE
 from fxsocket_server.cli.terminal import sim_terminal
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(account_commands.app, name="account")
 app.add_typer(profile_commands.app, name="profile")
+app.add_typer(risk_commands.app, name="risk")
 app.command("verify-journal", epilog=VERIFY_EXAMPLE)(verify_journal)
 app.command(name="sim-terminal", epilog=TERMINAL_EXAMPLE)(sim_terminal)
 
