@@ -1,5 +1,6 @@
 """spec/openapi.yaml and the server agree on what is routed, taken and answered, both ways."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from fxsocket_server.gateway import (
     views,
 )
 from fxsocket_server.gateway.orders import check, resolve
+from fxsocket_server.gateway.risk import guard
 from fxsocket_server.gateway.several import batch, close_all, reverse
 from fxsocket_server.security.principal import Scope
 
@@ -33,6 +35,7 @@ BODIES: dict[str, type[Struct]] = {
     "BatchRequest": batch.BatchRequest,
     "CloseAllRequest": close_all.CloseAllRequest,
     "CloseByRequest": requests.CloseByRequest,
+    "Halt": requests.HaltRequest,
     "OrderRequest": requests.OrderRequest,
     "OrderPatch": requests.OrderPatch,
     "PositionPatch": requests.PositionPatch,
@@ -52,6 +55,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "CurvePoint": stats.CurvePoint,
     "Deal": views.DealView,
     "DealPage": queries.DealPage,
+    "HaltState": guard.HaltView,
     "Order": views.OrderView,
     "OrderCheck": check.CheckView,
     "OrderPage": queries.OrderPage,
@@ -146,7 +150,7 @@ def _takes(kind: type[Struct], body: dict[str, Any]) -> bool:
 
 
 def _some(kind: type[Struct], field: str) -> Any:
-    example = {"symbol": "EURUSD", "type": "BUY"}
+    example = {"symbol": "EURUSD", "type": "BUY", "reason": "news"}
     return example.get(field, 1.0)
 
 
@@ -192,6 +196,7 @@ class Stage:
         self.far_account = world.add_account(kind=FarConnector)
         self.far = world.lane(self.far_account).connector
         self._leave_two_unknown()
+        world.add_account()  # to be halted
         keys: dict[str, str | None] = {s.name.lower(): world.add_key(s) for s in Scope}
         self.drained = world.add_key()
         world.drain(self.drained, world.context.requests)
@@ -265,6 +270,12 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getAccount": lambda api, at: Call("GET", "/account"),
     "listAccounts": lambda api, at: Call("GET", "/accounts"),
     "getAccountById": lambda api, at: Call("GET", "/accounts/" + api.get("/account")["id"]),
+    "haltAccount": lambda api, at: Call(
+        "POST", f"/accounts/{_other(api)}/halt", body={"reason": "news"}
+    ),
+    "resumeAccount": lambda api, at: Call(
+        "POST", f"/accounts/{_other(api)}/resume", body={"reason": "over"}
+    ),
     "listSymbols": lambda api, at: Call("GET", "/symbols", {"group": "*USD*", "visible": "true"}),
     "getSymbol": lambda api, at: Call("GET", "/symbols/EURUSD"),
     "listQuotes": lambda api, at: Call("GET", "/quotes", {"symbols": "EURUSD,USDCHF"}),
@@ -335,6 +346,12 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getOpenapiYaml": lambda api, at: Call("GET", "/openapi.yaml"),
     "getOpenapiJson": lambda api, at: Call("GET", "/openapi.json"),
 }
+
+
+def _other(api: Api) -> str:
+    """The stage's last account, on which nobody opens anything."""
+    connected = [row["id"] for row in api.get("/accounts") if row["status"] == "connected"]
+    return str(connected[-1])
 
 
 def _unknown(api: Api) -> Call:
@@ -409,7 +426,7 @@ def _raw(content: bytes, kind: str) -> Callable[[Stage, Call, Operation], httpx2
 def _foreign(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     if "X-Account-Id" in operation.names("header"):
         return call.send(stage.full, headers={"X-Account-Id": "acc_foreign"})
-    return call.send(stage.full, path="/accounts/acc_foreign")
+    return call.send(stage.full, path=re.sub(r"acc_\w+", "acc_foreign", call.path))
 
 
 def _lower_scope(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
