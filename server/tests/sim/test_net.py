@@ -69,10 +69,10 @@ def test_bytes_arrive_in_order_however_late_and_torn(bed: Bed) -> None:
         for number in range(300):
             near.transport.write(b"%d," % number)
             far.transport.write(b"%d;" % number)
-        near.transport.close()
+        near.transport.write_eof()
         await bed.loop.elapse(60)
         assert far.heard == b"".join(b"%d," % number for number in range(300))
-        assert b"".join(b"%d;" % n for n in range(300)).startswith(near.heard)
+        assert near.heard == b"".join(b"%d;" % number for number in range(300))
         assert (near.lost, far.lost) == ([None], [None])
 
     bed.run(play)
@@ -102,6 +102,22 @@ def test_a_black_hole_swallows_in_silence(bed: Bed) -> None:
         near.transport.close()
         await bed.loop.elapse(100)
         assert (far.heard, near.lost, far.lost) == (b"", [None], [])
+
+    bed.run(play)
+
+
+def test_whoever_left_without_reading_is_known(bed: Bed) -> None:
+    async def play() -> None:
+        near, far = await bed.connected()
+        far.transport.write(b"read")
+        await bed.loop.elapse(1)
+        assert far.transport.unacknowledged() == 0
+        near.transport.close()
+        far.transport.write(b"crosses the goodbye")
+        assert far.transport.unacknowledged() == len(b"crosses the goodbye")
+        await bed.loop.elapse(1)
+        assert near.heard == b"read"
+        assert far.transport.unacknowledged() > 0
 
     bed.run(play)
 

@@ -18,7 +18,7 @@ from fxsocket_server.testkit.loop import SimLoop, SimProcess, owner
 from fxsocket_server.testkit.rng import Chance
 
 _NO_LIMIT = 1_073_741_823  # SQLite's own bound of pages
-_RESERVE_PAGES = 256
+_RESERVE_PAGES = 64
 _IO_ERROR = 10  # SQLITE_IOERR
 
 

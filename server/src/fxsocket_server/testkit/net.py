@@ -226,9 +226,8 @@ class SimTransport(asyncio.Transport):
 
     def _end(self) -> None:
         assert isinstance(self._protocol, asyncio.Protocol)
-        if self.is_open and not self._protocol.eof_received() and not self._closing:
-            self._closing = True
-            self._leave(None)
+        if self.is_open and not self._protocol.eof_received():
+            self.close()
 
     def lost(self, error: Exception) -> None:
         """The connection broke."""
