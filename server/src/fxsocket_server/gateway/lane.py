@@ -30,13 +30,12 @@ from fxsocket_server.gateway.risk.guard import RiskGuard, RuleBook
 from fxsocket_server.gateway.terminal import Terminal
 from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
+from fxsocket_server.model.enums import DONE_STATUSES, Action, OrderStatus
 from fxsocket_server.model.facts import Fact, Quote, Report, TradeRequest
 from fxsocket_server.model.records import Order
 from fxsocket_server.model.retcode import SUCCESS, Retcode
 
-# A modification that changes nothing has what it asked for: a retry of it must not fail.
-_ACCEPTED = SUCCESS | {Retcode.NO_CHANGES}
+_CHANGES = (Action.MODIFY, Action.SLTP)
 _OUTCOME_OPEN = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
 
 
@@ -268,7 +267,7 @@ class Lane:
             running.outcome.set_result(answer)
 
     def _record(self, running: Running, change: Change, report: Report) -> Answer:
-        if report.retcode in _ACCEPTED:
+        if _is_accepted(running, report):
             self._recorder.facts(change, report.facts, running.order_id)
             return Answer(200, ANSWERS[running.kind](self, running, change, report))
         order = self._order_of(running)
@@ -532,6 +531,13 @@ async def _ready(answer: Answer) -> Answer:
 
 def _in_flight(detail: str) -> Problem:
     return Problem("idempotency_in_flight", detail, retry_after_s=1)
+
+
+def _is_accepted(running: Running, report: Report) -> bool:
+    """A modification that changes nothing has what it asked for: a retry of it must not fail."""
+    if report.retcode != Retcode.NO_CHANGES:
+        return report.retcode in SUCCESS
+    return running.request is not None and running.request.action in _CHANGES
 
 
 def _check_same(command: Command, fingerprint: bytes) -> None:
