@@ -11,8 +11,8 @@ from msgspec import Struct
 from fxsocket_server.bootstrap.accounts import load_profile
 from fxsocket_server.bootstrap.crash import CrashPoint, never
 from fxsocket_server.bootstrap.data_folder import DataFolder
+from fxsocket_server.bootstrap.faults import put_faults
 from fxsocket_server.broker.engine import Broker
-from fxsocket_server.broker.faults import Fault, FaultError, scenario
 from fxsocket_server.broker.generator import PriceGenerator
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.broker.state import FIRST_DEAL_TICKET, FIRST_ORDER_TICKET, AccountTerms
@@ -88,7 +88,7 @@ class SimTerminal:
         )
         feed = _live_feed(profile, seed, self._ledger, self._clock)
         self._connector = connect_terminal(terms, profile, feed, self._ledger)
-        _put_faults(self._connector, settings.faults)
+        put_faults(settings.faults, self._connector)
         reach: Reach = CrashPoint(settings.crash_at) if settings.crash_at else never
         account = described(terms, profile)
         self._terminal = Terminal(
@@ -271,16 +271,6 @@ def _live_feed(profile: Profile, seed: int, ledger: Ledger, clock: SystemClock) 
             with suppress(ValueError):  # of another profile: its market begins anew
                 generator.restore(saved)
     return LiveFeed(generator, clock)
-
-
-def _put_faults(connector: SimConnector, faults: tuple[str, ...]) -> None:
-    for text in faults:
-        try:
-            is_json = text.startswith("{")
-            fault = msgspec.json.decode(text, type=Fault) if is_json else scenario(text)
-            connector.put_fault(fault)
-        except (msgspec.MsgspecError, FaultError) as error:
-            raise SettingsError(f"--fault {text}: {error}") from None
 
 
 def _identity(settings: TerminalSettings, ledger: Ledger, login: int, server: str) -> Identity:

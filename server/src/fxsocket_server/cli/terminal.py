@@ -64,7 +64,7 @@ def sim_terminal(
     ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="A scenario's name, or a fault as JSON; repeatable."),
+        typer.Option(metavar="NAME[:KEY=VALUE,...]", help="Put a fault in force; repeatable."),
     ] = None,
     json: Annotated[
         bool,
