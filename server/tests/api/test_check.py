@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fxsocket_server.gateway.risk.rules import rules_of
 from fxsocket_server.security.principal import Scope
 
 from .client import Api, body, order_of
@@ -69,6 +70,21 @@ def test_a_key_that_may_only_read_may_check(
     reader = connect(world.add_key(Scope.READ, accounts=(account,)))
     assert checked(reader)["allowed"]
     reader.refused("forbidden", "POST", "/orders", json=order_of())
+
+
+def test_check_refuses_what_a_risk_rule_refuses_and_counts_nothing(
+    world: World, api: Api, account: str
+) -> None:
+    book = world.lane(account).risk.book
+    rules = rules_of({"max_order_volume": "0.5", "orders_per_minute": "1"})
+    world.do(lambda: book.replace({account: rules}, {}))
+    for _ in range(3):
+        assert checked(api)["allowed"]
+    told = api.refused("risk_limit", "POST", "/orders/check", json=order_of(volume=0.6))
+    placed = api.refused("risk_limit", "POST", "/orders", json=order_of(volume=0.6))
+    assert told["detail"] == placed["detail"]
+    api.place()
+    api.refused("risk_limit", "POST", "/orders/check", json=order_of())
 
 
 # --- margin and profit -----------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.catalogue import CATALOGUE
+from fxsocket_server.gateway.risk.rules import rules_of
 from fxsocket_server.model.facts import Report
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.security.principal import Scope
@@ -30,7 +31,8 @@ class Stage:
         self.connect = connect
         self.patch = patch
         self.account = world.add_account()
-        self.api = connect(world.add_key(accounts=(self.account,)))
+        self.secret = world.add_key(accounts=(self.account,))
+        self.api = connect(self.secret)
 
     def order(self, **order: Any) -> httpx2.Response:
         """Place an order."""
@@ -55,6 +57,21 @@ class Stage:
 def _wrong_scope(stage: Stage) -> httpx2.Response:
     api = stage.connect(stage.world.add_key(Scope.READ, accounts=(stage.account,)))
     return api.call("POST", "/orders", json=order_of())
+
+
+def _rules(stage: Stage, *, of_key: bool) -> httpx2.Response:
+    """Place more than a rule allows, of the account or of the key."""
+    rules = rules_of({"max_order_volume": "0.05"})
+    key_id = stage.world.keyring.authenticate(stage.secret).key_id
+    book = stage.world.lane(stage.account).risk.book
+    sets = ({}, {key_id: rules}) if of_key else ({stage.account: rules}, {})
+    stage.world.do(lambda: book.replace(*sets))
+    return stage.order()
+
+
+def _halted(stage: Stage) -> httpx2.Response:
+    stage.api.call("POST", f"/accounts/{stage.account}/halt", json={"reason": "news"})
+    return stage.order()
 
 
 def _sim_only(stage: Stage) -> httpx2.Response:
@@ -188,6 +205,9 @@ PRODUCERS: dict[str, Callable[[Stage], httpx2.Response]] = {
     "malformed_json": _raw(b"{"),
     "unauthorized": lambda stage: stage.connect("fxs_no").call("GET", "/account"),
     "forbidden": _wrong_scope,
+    "account_halted": _halted,
+    "key_limit": lambda stage: _rules(stage, of_key=True),
+    "risk_limit": lambda stage: _rules(stage, of_key=False),
     "sim_only": _sim_only,
     "not_found": _get("/orders/ord_0"),
     "method_not_allowed": lambda stage: stage.api.call("PUT", "/orders"),

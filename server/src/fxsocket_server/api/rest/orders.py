@@ -12,6 +12,7 @@ from fxsocket_server.api.request import (
     json_response,
     lane_of,
     number_parameter,
+    principal_of,
     raw_response,
     sender_of,
     text_parameter,
@@ -82,7 +83,8 @@ async def check(request: Request) -> Response:
     """POST /orders/check."""
     lane = lane_of(request)
     order = body_of(request, OrderRequest)
-    return json_response(await check_order(lane, order, request.scope["fxs.request_id"]))
+    key_id = principal_of(request).key_id
+    return json_response(await check_order(lane, order, request.scope["fxs.request_id"], key_id))
 
 
 async def list_all(request: Request) -> Response:

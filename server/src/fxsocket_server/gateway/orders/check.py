@@ -28,15 +28,24 @@ class CheckView(Struct, frozen=True, kw_only=True):
     currency: str
 
 
-async def check_order(lane: Lane, request: OrderRequest, request_id: str) -> CheckView:
-    """Ask the broker what an order would lead to.
+async def check_order(
+    lane: Lane, request: OrderRequest, request_id: str, api_key_id: str
+) -> CheckView:
+    """Ask the broker what an order of an API key would lead to.
 
-    Raises the same problems as placing it where the symbol's rules alone refuse it.
+    Raises the same problems as placing it where the symbol's or the risk rules refuse it.
     """
     command = Command(
-        id=request_id, kind="order.check", subject_id="ord_0", fingerprint=b"", key=None, wait_ms=0
+        id=request_id,
+        kind="order.check",
+        subject_id="ord_0",
+        fingerprint=b"",
+        key=None,
+        wait_ms=0,
+        api_key_id=api_key_id,
     )
     intent = PlaceOrder(request)(lane, command)
+    lane.risk.judge(command, intent.order)
     result = await lane.connector.check(intent.request)
     figures, money = result.figures, POWERS[lane.account.money_digits]
     refused = result.retcode != 0

@@ -81,6 +81,11 @@ class RiskGuard:
 
         The lane records the order before anything else is decided: that reserves its volume.
         """
+        for rules, whose in self.judge(command, order):
+            self._count(rules, whose)
+
+    def judge(self, command: Command, order: Order | None) -> list[tuple[RiskRules, str]]:
+        """Raise unless an order may open what it opens; the rules that it is to count in."""
         of_key = self.book.of_keys.get(command.api_key_id, NO_RULES)
         sets = [
             (rules, code, whose)
@@ -91,10 +96,10 @@ class RiskGuard:
             if rules is not NO_RULES
         ]
         if order is None or (not sets and self.state.halted is None):
-            return
+            return []
         added = self._added(order)
         if added <= 0:
-            return
+            return []
         if self.state.halted is not None:
             raise Problem(
                 "account_halted",
@@ -103,8 +108,7 @@ class RiskGuard:
             )
         for rules, code, whose in sets:
             check_opening(rules, code, self.state, self._opening(order.symbol, added, rules, whose))
-        for rules, _, whose in sets:
-            self._count(rules, whose)
+        return [(rules, whose) for rules, _, whose in sets]
 
     def _added(self, order: Order) -> int:
         book, mode = self._lane.book, self._lane.account.margin_mode
