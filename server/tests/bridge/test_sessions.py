@@ -327,6 +327,27 @@ async def test_a_broker_that_is_out_of_reach_is_told(tmp_path: Path) -> None:
         await b.connected(3)
 
 
+@on_loop
+async def test_what_is_told_right_behind_the_snapshot_is_not_missed(tmp_path: Path) -> None:
+    async with both(tmp_path) as b:
+        await b.booth.hang_up()
+        await b.connected(2)
+        caller = await guest(b.door.port)
+        ready = await caller.greet()
+        assert isinstance(ready, messages.Ready)
+        terminal = b.booth.terminal
+        while not (isinstance(word := await caller.hear(), messages.Req) and "snap" in word.op):
+            assert isinstance(word, messages.Req)
+            for answer in terminal.answer(word, expired=False):
+                caller.say(answer)
+        behind = messages.Ev(q=99, ms=MONDAY_MS, f=(BalanceFact(balance=77, credit=0),))
+        answers = [pack(answer) for answer in terminal.answer(word, expired=False)]
+        caller.writer.write(b"".join(answers) + pack(behind))  # one read at the other end
+        await b.connected(3)
+        assert b.door.connector.figures().balance == 77
+        caller.writer.close()
+
+
 # --- while it is away ------------------------------------------------------------------------
 
 

@@ -105,6 +105,7 @@ BRIDGE_ANSWER_BYTES = 64 * 1024 * 1024  # all parts of one answer
 BRIDGE_PART_ROWS = 256  # rows in one part of a list: under the frame's limit at 2 KiB a row
 BRIDGE_UNSENT_BYTES = 1024 * 1024  # what a terminal that stopped reading is owed before it is left
 BRIDGE_BACKOFF_MS = (250, 10_000)  # a terminal dials again after this time, doubled up to that
+TERMINAL_KEPT_EVENTS = 10_000  # without a server; beyond it state and history must do
 TERMINAL_JOURNAL_COMMANDS = 2_000  # results that a simulated terminal still knows by their tag
 
 # --- simulator -------------------------------------------------------------------------------

@@ -99,8 +99,10 @@ class TerminalLedger:
         cursor = self._db.execute(
             "INSERT INTO events (time_ms, facts) VALUES (?, ?)", (time_ms, _encode(facts))
         )
+        q = int(cursor.lastrowid or 0)
+        self._db.execute("DELETE FROM events WHERE q <= ?", (q - limits.TERMINAL_KEPT_EVENTS,))
         self._db.execute("COMMIT")
-        return int(cursor.lastrowid or 0)
+        return q
 
     def _book(self, fact: Fact) -> None:
         if isinstance(fact, BalanceFact):

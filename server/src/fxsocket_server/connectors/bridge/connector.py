@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Raw, Struct
@@ -37,6 +38,7 @@ from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.enums import MarginMode, OrderType, Side
 from fxsocket_server.model.facts import (
     CheckResult,
+    Fact,
     Lookup,
     Quote,
     Report,
@@ -70,6 +72,7 @@ class BridgeConnector:
         self._sink: FactSink | None = None
         self._session: Session | None = None
         self._mirror: Mirror | None = None
+        self._next: Mirror | None = None  # of a session that is being opened
         self._fault = "it has not dialled in yet"
         self._epoch = 0
         self._ledger = ""
@@ -139,10 +142,8 @@ class BridgeConnector:
         try:
             account = await session.ask("account.get", None, TerminalAccount)
             listed = await session.ask("symbol.list", None, SymbolList)
-            held = await session.ask("state.snapshot", None, TerminalSnapshot)
-            self._time_ms = held.time_ms
-            specs = {spec.symbol: spec for spec in listed.symbols}
-            mirror = Mirror(_terms(account), specs, listed.quotes, held)
+            mirrored = partial(self._begin_mirror, session, account, listed)
+            await session.ask("state.snapshot", None, TerminalSnapshot, mirrored)
             await self._opened(account)
         except (Unreachable, ValueError) as error:
             session.end("protocol", str(error), limits.BRIDGE_RETRY_MS)
@@ -150,14 +151,31 @@ class BridgeConnector:
             session.end("policy", problem.detail, limits.BRIDGE_RETRY_MS)
         else:
             if session is self._session and not session.over:
-                self._mirror, self._fault = mirror, ""
+                self._mirror, self._next, self._fault = self._next, None, ""
                 await self._tell(connected=True, detail="")
+
+    def _begin_mirror(
+        self,
+        session: Session,
+        account: TerminalAccount,
+        listed: SymbolList,
+        held: TerminalSnapshot,
+    ) -> None:
+        """Mirror what the terminal holds, at the very word where later events go on from."""
+        if session is self._session:
+            self._time_ms = held.time_ms
+            specs = {spec.symbol: spec for spec in listed.symbols}
+            self._next = Mirror(_terms(account), specs, listed.quotes, held)
+
+    def _mirror_facts(self, facts: tuple[Fact, ...]) -> None:
+        for mirror in filter(None, (self._mirror, self._next)):
+            mirror.apply(facts)
 
     def on_over(self, session: Session, why: str) -> None:
         """A session has ended; what it had not booked is told again in the next."""
         if session is not self._session:
             return
-        self._session, self._fault = None, why
+        self._session, self._next, self._fault = None, None, why
         self._resume_q = session.resume_q
         if self._mirror is not None:
             self._mirror = None
@@ -183,8 +201,7 @@ class BridgeConnector:
     def on_event(self, event: Ev) -> "asyncio.Task[None] | None":
         """Facts that no command of ours asked for, or whose reply was lost."""
         self._time_ms = max(self._time_ms, event.ms)
-        if self._mirror is not None:
-            self._mirror.apply(event.f)
+        self._mirror_facts(event.f)
         if self._sink is None:
             return None  # there is no account yet: what happened is read when it is opened
         return self._spawn(self._sink.on_facts(event.f, event.ms), "bridge facts")
@@ -194,8 +211,7 @@ class BridgeConnector:
         report = self._report_of(result)
         if report is None or self._sink is None:
             return None
-        if self._mirror is not None:
-            self._mirror.apply(report.facts)
+        self._mirror_facts(report.facts)
         command_id = self._handed.pop(result.tag, None)
         if command_id is None:
             if not report.facts:
@@ -218,6 +234,8 @@ class BridgeConnector:
         for time_ms, bid, ask in ticks.v:
             quote = Quote(ticks.s, time_ms, bid, ask)
             self._time_ms = max(self._time_ms, time_ms)
+            if self._next is not None:
+                self._next.price(quote)
             if self._mirror is None or self._sink is None or not self._mirror.price(quote):
                 return  # not opened yet, or not listed: nobody can ask for it
             await self._sink.on_tick(quote)

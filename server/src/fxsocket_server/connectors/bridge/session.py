@@ -18,6 +18,7 @@ from fxsocket_server.fxb.messages import (
     Bye,
     Cr,
     Ev,
+    Failure,
     Ping,
     Pong,
     Req,
@@ -56,10 +57,10 @@ class Owner(Protocol):
 
 
 class _Ask:
-    """A question under way, and the parts of its answer so far."""
+    """A question under way, and the parts of its answer so far; `finish` takes them all."""
 
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[list[Res]] = asyncio.get_running_loop().create_future()
+    def __init__(self, finish: Callable[[list[Res]], None]) -> None:
+        self.finish = finish
         self.parts: list[Res] = []
         self.size = 0
 
@@ -121,11 +122,9 @@ class Session:
             task.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        for ask in self._asks.values():
-            if not ask.answer.done():
-                ask.answer.set_exception(Unreachable(f"the terminal went away: {why}"))
-                ask.answer.exception()  # nobody may be left to read it
-        self._asks.clear()
+        asks, self._asks = self._asks, {}
+        for ask in asks.values():
+            ask.finish([])
         self._owner.on_over(self, why)
 
     # --- heartbeat ---------------------------------------------------------------------------
@@ -147,32 +146,50 @@ class Session:
 
     # --- questions and trades ----------------------------------------------------------------
 
-    async def ask(self, op: str, arguments: Raw | None, into: type[T]) -> T:
-        """Ask the terminal; Unreachable when it is away, refuses, or takes too long."""
+    async def ask(
+        self, op: str, arguments: Raw | None, into: type[T], then: Callable[[T], None] | None = None
+    ) -> T:
+        """Ask the terminal; Unreachable when it is away, refuses, or takes too long.
+
+        `then` has the answer before anything that the terminal told after it.
+        """
         if self.over or len(self._asks) >= limits.BRIDGE_PENDING_ASKS:
             raise Unreachable("the terminal is away" if self.over else "it owes too many answers")
-        number, ask = self._take_id(), _Ask()
-        self._asks[number] = ask
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        number = self._take_id()
+        self._asks[number] = _Ask(lambda parts: self._finish(answer, parts, op, into, then))
         request = Req(id=number, op=op, ep=self.epoch)
         self._wire.send(request if arguments is None else replace(request, a=arguments))
         try:
             async with asyncio.timeout(limits.BRIDGE_ASK_MS / 1000):
-                parts = await ask.answer
+                return await answer
         except TimeoutError:
             raise Unreachable(f"the terminal did not answer {op} in time") from None
         finally:
             self._asks.pop(number, None)
-        return self._joined(parts, op, into)
 
-    def _joined(self, parts: list[Res], op: str, into: type[T]) -> T:
-        failure = parts[-1].e
+    def _finish(
+        self,
+        answer: "asyncio.Future[T]",
+        parts: list[Res],
+        op: str,
+        into: type[T],
+        then: Callable[[T], None] | None,
+    ) -> None:
+        if answer.done():
+            return
+        failure = parts[-1].e if parts else Failure("GONE", "the terminal went away")
         if failure is not None:
-            raise Unreachable(f"the terminal refused {op}: {failure.c} {failure.m}")
+            answer.set_exception(Unreachable(f"{op} has no answer: {failure.c} {failure.m}"))
+            return
         try:
-            return _merged([unpack(part.r, into) for part in parts])
+            value = _merged([unpack(part.r, into) for part in parts])
         except FrameError as error:
-            self.end("protocol", f"{op}: {error}")
-            raise Unreachable(f"the terminal answered {op} wrongly: {error}") from None
+            answer.set_exception(Unreachable(f"the terminal answered {op} wrongly: {error}"))
+            raise
+        if then is not None:
+            then(value)
+        answer.set_result(value)
 
     def trade(self, arguments: "Req") -> bool:
         """Write a trade, once; False when it surely was not written."""
@@ -210,14 +227,15 @@ class Session:
                 self._owner.on_trade_result(result)
             return
         ask = self._asks.get(result.id)
-        if ask is None or result.ep != self.epoch or ask.answer.done():
+        if ask is None or result.ep != self.epoch:
             return  # the answer to a question that nobody asks any more
         ask.parts.append(result)
         ask.size += 0 if result.r is UNSET else memoryview(result.r).nbytes
         if ask.size > limits.BRIDGE_ANSWER_BYTES:
             raise FrameError(f"an answer of more than {limits.BRIDGE_ANSWER_BYTES} bytes")
         if not result.more:
-            ask.answer.set_result(ask.parts)
+            del self._asks[result.id]
+            ask.finish(ask.parts)
 
     def _on_numbered(self, q: int, book: Callable[[], "asyncio.Task[None] | None"]) -> None:
         """Book what has a number above all that was booked; what was there before changes nothing.

@@ -8,8 +8,6 @@ from fxsocket_server.core import limits
 from fxsocket_server.fxb.messages import Ev, Res, Tk
 from fxsocket_server.model.facts import Quote
 
-_KEPT_EVENTS = 10 * limits.BRIDGE_UNACKED_EVENTS  # beyond it the server reads state and history
-
 Send = Callable[[Ev | Res | Tk], None]
 
 
@@ -28,10 +26,9 @@ class Outbox:
         self.head_q = head_q
         self.dropped_ticks = 0
         self._forget = forget
-        self._events: deque[Ev | Res] = deque(maxlen=_KEPT_EVENTS)
+        self._unsent: deque[Ev | Res] = deque(maxlen=limits.TERMINAL_KEPT_EVENTS)
+        self._unacked: deque[Ev | Res] = deque(maxlen=limits.BRIDGE_UNACKED_EVENTS)
         self._ticks: dict[str, list[Quote]] = {}
-        self._sent_q = 0
-        self._acked_q = 0
         self._credit = 0
         self._send: Send | None = None
 
@@ -40,8 +37,11 @@ class Outbox:
     def open(self, send: Send, received_q: int, credit: int) -> None:
         """A session begins; the server has the events up to `received_q`."""
         self._send, self._credit = send, credit
-        self._sent_q = self._acked_q = received_q
-        self.acknowledge(received_q)
+        self._unsent.extendleft(reversed(self._unacked))
+        self._unacked.clear()
+        while self._unsent and self._unsent[0].q <= received_q:
+            self._unsent.popleft()
+        self._forget(received_q)
         self._ticks.clear()
         self.pump()
 
@@ -54,13 +54,12 @@ class Outbox:
     def put(self, event: Ev | Res) -> None:
         """Tell facts that are in the ledger."""
         self.head_q = max(self.head_q, event.q)
-        self._events.append(event)
+        self._unsent.append(event)
 
     def acknowledge(self, q: int) -> None:
         """The server has made events up to `q` durable."""
-        while self._events and self._events[0].q <= q:
-            self._events.popleft()
-        self._acked_q = max(self._acked_q, q)
+        while self._unacked and self._unacked[0].q <= q:
+            self._unacked.popleft()
         self._forget(q)
 
     def pump(self) -> None:
@@ -68,17 +67,16 @@ class Outbox:
         send = self._send
         if send is None:
             return
-        for event in self._events:
-            if self._window_is_full:
-                return
-            if event.q > self._sent_q:
-                self._sent_q = event.q
-                send(event)
-        self._send_ticks(send)
+        while self._unsent and not self._window_is_full:
+            event = self._unsent.popleft()
+            self._unacked.append(event)
+            send(event)
+        if not self._unsent:
+            self._send_ticks(send)
 
     @property
     def _window_is_full(self) -> bool:
-        return self._sent_q - self._acked_q >= limits.BRIDGE_UNACKED_EVENTS
+        return len(self._unacked) >= limits.BRIDGE_UNACKED_EVENTS
 
     # --- ticks -------------------------------------------------------------------------------
 
@@ -87,7 +85,7 @@ class Outbox:
         if self._send is None:
             return
         waiting = self._ticks.setdefault(quote.symbol, [])
-        if waiting and (not self._credit or self._window_is_full):
+        if waiting and (not self._credit or self._unsent):
             self.dropped_ticks += len(waiting)
             waiting.clear()
         waiting.append(quote)
