@@ -10,6 +10,7 @@ from fxsocket_server.broker.profile import parse_profile
 from fxsocket_server.cli.app import app
 from fxsocket_server.model.enums import (
     CalcMode,
+    ChartMode,
     ExecutionMode,
     Filling,
     MarginMode,
@@ -67,6 +68,12 @@ def test_prices_start_at_the_dump_s_bid_on_a_tick():
     profile = cloned([EURUSD, FUTURE])
     assert profile.generators["EURUSD.r"].bid == 108_340
     assert profile.generators["ESZ6"].bid == 590_025
+
+
+def test_candles_are_made_of_what_the_chart_shows():
+    assert cloned([EURUSD]).symbols["EURUSD.r"].chart_mode is ChartMode.BID
+    chart = {**EURUSD, "chart_mode": 1}
+    assert cloned([chart]).symbols["EURUSD.r"].chart_mode is ChartMode.LAST
 
 
 def test_a_future_keeps_its_tick_value_and_its_end():

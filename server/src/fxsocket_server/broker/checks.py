@@ -25,7 +25,7 @@ from fxsocket_server.model.facts import OrderFact, PositionFact, TradeRequest
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.server_time import DAY_MS, date_of
 from fxsocket_server.model.sessions import is_open, next_open
-from fxsocket_server.model.symbol import SymbolSpec
+from fxsocket_server.model.symbol import Session, SymbolSpec
 from fxsocket_server.model.units import div_half_away, lots_text, text_of
 
 _PENDING = frozenset(OrderType) - {OrderType.BUY, OrderType.SELL, OrderType.CLOSE_BY}
@@ -169,10 +169,19 @@ def market_open(terms: AccountTerms, spec: SymbolSpec, time_ms: int) -> bool:
     server_ms = terms.zone.to_server_ms(time_ms)
     if _in_day_end(terms, server_ms):
         return False
+    return not terms.sessions_apply or _in_session(spec, spec.trade_sessions, server_ms)
+
+
+def quotes_open(terms: AccountTerms, spec: SymbolSpec, time_ms: int) -> bool:
+    """Whether prices of a symbol come at a moment; always, unless the account keeps sessions."""
     if not terms.sessions_apply:
         return True
+    return _in_session(spec, spec.quote_sessions, terms.zone.to_server_ms(time_ms))
+
+
+def _in_session(spec: SymbolSpec, sessions: tuple[Session, ...], server_ms: int) -> bool:
     is_holiday = bool(spec.holidays) and server_ms // DAY_MS in spec.holidays
-    return not is_holiday and is_open(spec.trade_sessions, server_ms)
+    return not is_holiday and is_open(sessions, server_ms)
 
 
 def _in_day_end(terms: AccountTerms, server_ms: int) -> bool:

@@ -232,6 +232,10 @@ class Broker:
         """Whether a symbol may be traded at a moment."""
         return checks.market_open(self._ledger.terms, self._books[symbol].spec, time_ms)
 
+    def quotes_open(self, symbol: str, time_ms: int) -> bool:
+        """Whether prices of a symbol come at a moment."""
+        return checks.quotes_open(self._ledger.terms, self._books[symbol].spec, time_ms)
+
     def position_profit(self, ticket: int) -> int:
         """Floating profit of an open position without its swap; 0 of one that is not open."""
         position = self._ledger.positions.get(ticket)

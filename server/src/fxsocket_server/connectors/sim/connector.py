@@ -146,7 +146,7 @@ class SimConnector:
                 await asyncio.sleep(0)
 
     def _quoting(self, tick: FeedTick) -> bool:
-        return self._feed.recorded or self.market_open(tick.symbol, tick.time_ms)
+        return self._feed.recorded or self.broker.quotes_open(tick.symbol, tick.time_ms)
 
     async def _deliver(self, tick: FeedTick) -> None:
         """Let a tick act, make what it did durable, then show the tick."""
