@@ -112,7 +112,10 @@ def main() -> None:
     tests, runs = tests_in(options.files), list[Run]()
     for number, test in enumerate(tests):
         runs.append(run(test, ends - time.perf_counter()))
-        print(f"{runs[-1].result:10} {runs[-1].examples:>9,} {runs[-1].seconds:>8} s  {test}")
+        print(
+            f"{runs[-1].result:10} {runs[-1].examples:>9,} {runs[-1].seconds:>8} s  {test}",
+            flush=True,
+        )
         left = [Run(test=other, result="not run") for other in tests[number + 1 :]]
         path = write(options.name, command, runs + left)
         if time.perf_counter() >= ends:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from fxsocket_server.broker import margins
 from fxsocket_server.broker import profile as profile_module
 from fxsocket_server.broker.engine import Broker
 from fxsocket_server.broker.profile import parse_profile
@@ -144,6 +145,21 @@ def test_pending_orders_go_before_positions_the_costliest_first():
     assert (facts[0].status, facts[0].reason) == (OrderStatus.CANCELED, Reason.SO)
     facts = desk.tick(108_348 - 3_500)
     assert next(fact.ticket for fact in facts if isinstance(fact, OrderFact)) == small
+
+
+def test_a_stop_out_looks_at_the_margin_of_each_order_once(monkeypatch):
+    seen = []
+    cost = margins.order_margin
+    monkeypatch.setattr(margins, "order_margin", lambda *args: seen.append(args) or cost(*args))
+    desk = Desk(deposit=400_000, euro={"margin_rates": (LOT,) * 8}, limit_orders=0)
+    desk.open()
+    for number in range(100):
+        desk.place(OrderType.BUY_LIMIT, 100_000 - number, volume=LOT // 100)
+    seen.clear()
+    facts = desk.tick(104_000)
+    removed = [f for f in facts if isinstance(f, OrderFact) and f.status is OrderStatus.CANCELED]
+    assert len(removed) > 50
+    assert len(seen) == 100
 
 
 def test_an_action_that_leaves_the_account_below_is_answered_by_the_next_tick():
