@@ -448,6 +448,21 @@ async def test_only_old_answers_are_forgotten(path: Path) -> None:
         assert kept == ["open", "new"]
 
 
+@on_loop
+async def test_few_answers_are_forgotten_at_once_the_oldest_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RETENTION_COMMANDS", 2)
+    answer = {"answer_status": 200, "answer_body": b"{}"}
+    async with opened(path) as journal:
+        for age in (5, 3, 1, 4, 2):
+            _ = journal.append(change(command(f"c{age}", str(age), created_ms=age, **answer)))
+        for kept in (["3", "4", "5"], ["5"], []):
+            journal.forget_commands(100)
+            await journal.append(change())
+            assert [k for k in "12345" if journal.command(ACCOUNT, k)] == kept
+
+
 # --- the file --------------------------------------------------------------------------------
 
 

@@ -141,6 +141,21 @@ async def test_a_read_scans_no_table(name: str, tmp_path: Path) -> None:
         assert not [step for step in steps if "SCAN" in step]
 
 
+@on_loop
+async def test_forgetting_costs_the_same_however_long_the_journal_is(tmp_path: Path) -> None:
+    """Also while nothing is old enough: the writer must not be kept from committing."""
+    async with opened(tmp_path / "journal.db") as journal:
+        asked: list[str] = []
+        journal._writing.set_trace_callback(asked.append)
+        journal.forget_commands(1_000)
+        journal.forget_equity(ACCOUNT, 1_000)
+        await journal.append(change(event(1)))
+        journal._writing.set_trace_callback(None)
+        steps = plan_of(tmp_path / "journal.db", [s for s in asked if s.startswith("DELETE")])
+        assert len(steps) > 2
+        assert not [step for step in steps if "SCAN" in step]
+
+
 @pytest.mark.parametrize("name", FILTERS)
 @on_loop
 async def test_a_filter_that_finds_nothing_walks_the_page_index(name: str, tmp_path: Path) -> None:

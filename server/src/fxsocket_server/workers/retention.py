@@ -7,8 +7,6 @@ from typing import Protocol
 from fxsocket_server.core import limits
 from fxsocket_server.core.clock import Clock
 
-_EVERY_S = 3_600
-
 
 class Forgetful(Protocol):
     """A journal that can drop what no promise covers any more."""
@@ -23,9 +21,9 @@ class Forgetful(Protocol):
 
 
 async def forget_old_rows(journal: Forgetful, account_ids: Iterable[str], clock: Clock) -> None:
-    """Drop what is older than its retention, hourly, until cancelled."""
+    """Drop what is older than its retention, a little at a time, until cancelled."""
     while True:  # until cancelled at shutdown
         journal.forget_commands(clock.wall_ms() - limits.KEY_RETENTION_MS)
         for account_id in list(account_ids):
             journal.forget_equity(account_id, limits.EQUITY_RETENTION_MS)
-        await asyncio.sleep(_EVERY_S)
+        await asyncio.sleep(limits.RETENTION_MS / 1000)

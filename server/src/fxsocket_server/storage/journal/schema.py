@@ -118,6 +118,7 @@ ALTER TABLE orders ADD COLUMN done_ms INTEGER;
 ALTER TABLE positions ADD COLUMN closed_ms INTEGER;
 UPDATE orders SET done_ms = done_ms_of(body);
 UPDATE positions SET closed_ms = closed_ms_of(body);
+CREATE INDEX commands_age ON commands (created_ms);
 CREATE INDEX orders_page ON orders (account_id, created_ms, n, symbol, magic, status);
 CREATE INDEX deals_page ON deals (account_id, time_ms, n, symbol, magic);
 CREATE INDEX orders_done ON orders (account_id, done_ms, n, symbol, magic)

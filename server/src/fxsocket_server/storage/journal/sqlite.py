@@ -196,15 +196,16 @@ class SqliteJournal:
         self._keep_house(Statement(sql, (account_id, account_id, retention_ms)))
 
     def forget_commands(self, before_ms: int) -> None:
-        """Drop stored answers older than a moment: their keys may be used again.
+        """Drop the oldest stored answers older than a moment: their keys may be used again.
 
         A plan goes with its legs' answers: without them it would run the legs once more.
         """
         sql = (
-            "DELETE FROM commands WHERE created_ms < ?"
-            " AND (answer_status IS NOT NULL OR plan IS NOT NULL)"
+            "DELETE FROM commands WHERE command_id IN (SELECT command_id FROM commands"
+            " WHERE created_ms < ? AND (answer_status IS NOT NULL OR plan IS NOT NULL)"
+            " ORDER BY created_ms LIMIT ?)"
         )
-        self._keep_house(Statement(sql, (before_ms,)))
+        self._keep_house(Statement(sql, (before_ms, limits.RETENTION_COMMANDS)))
 
     def _from_writer(
         self, group: list[tuple[int, Work]], failure: str | None, generation: int
