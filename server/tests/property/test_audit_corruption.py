@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.storage.journal.audit import AuditReport, audit
 
+from ..api.world import FarConnector
 from ..unit.journal_logs import PROFILES, steps
 
 Corrupt = Callable[[sqlite3.Connection, random.Random], None]
@@ -21,15 +23,15 @@ INTEGERS = ("seq", "time_ms")
 BLOBS = ("payload", "hash")
 
 
-async def _trade(folder: Path, seed: int, profile: str) -> None:
-    async for _ in steps(folder, seed, 40, profile):
+async def _trade(folder: Path, seed: int, profile: str, kind: type[SimConnector]) -> None:
+    async for _ in steps(folder, seed, 40, profile, kind):
         pass
 
 
-def journal(folder: Path, seed: int, profile: str) -> Path:
+def journal(folder: Path, seed: int, profile: str, kind: type[SimConnector] = SimConnector) -> Path:
     """A journal of random trading, without pages that nothing uses."""
     folder.mkdir(parents=True)
-    asyncio.run(_trade(folder, seed, profile))
+    asyncio.run(_trade(folder, seed, profile, kind))
     path = folder / "journal.db"
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode=DELETE")
@@ -165,11 +167,14 @@ def test_10000_planted_corruptions_are_found(
         check_planted(source, rng, 100)
 
 
+@pytest.mark.parametrize("kind", [SimConnector, FarConnector])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_an_honest_journal_is_intact(profile: str, tmp_path: Path, rng: random.Random) -> None:
+def test_an_honest_journal_is_intact(
+    profile: str, kind: type[SimConnector], tmp_path: Path, rng: random.Random
+) -> None:
     """Also the sums: every position is its deals, and the balance all of them."""
-    for n in range(8):
-        report = verified(journal(tmp_path / str(n), rng.getrandbits(40), profile))
+    for n in range(6):
+        report = verified(journal(tmp_path / str(n), rng.getrandbits(40), profile, kind))
         assert report.findings == []
         [account] = report.accounts
         assert account.events > 30

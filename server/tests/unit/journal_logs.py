@@ -7,8 +7,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event
+from fxsocket_server.gateway.commands import Command
 from fxsocket_server.gateway.orders.cancel import CancelOrder
 from fxsocket_server.gateway.payloads import (
     balance_payload,
@@ -17,7 +19,10 @@ from fxsocket_server.gateway.payloads import (
     position_payload,
 )
 from fxsocket_server.gateway.positions.close import ClosePosition
+from fxsocket_server.gateway.positions.close_by import CloseBy
 from fxsocket_server.gateway.replay import BALANCE
+from fxsocket_server.gateway.several.reverse import reverse
+from fxsocket_server.gateway.several.run import run_composite
 from fxsocket_server.model.enums import OrderStatus, OrderType, PositionStatus
 from fxsocket_server.storage.journal.rows import decode_deal, decode_order, decode_position
 
@@ -41,8 +46,8 @@ class Trader:
     async def step(self) -> None:
         """Trade, close, cancel, or let the market or the clock move; refusals are part of it."""
         acts: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            self._place, self._place, self._pending, self._close, self._cancel, self._stops,
-            self._move, self._move, self._night,
+            self._place, self._place, self._pending, self._close, self._close_by, self._reverse,
+            self._cancel, self._stops, self._move, self._move, self._night,
         ]  # fmt: skip
         with suppress(Problem):
             await self._rng.choice(acts)()
@@ -66,6 +71,25 @@ class Trader:
             await self._bench.run(
                 "position.close", self._rng.choice(open_), lots, verb, None, 30_000
             )
+
+    async def _close_by(self) -> None:
+        open_ = self._open_positions()
+        if len(open_) > 1:
+            one, other = self._rng.sample(open_, 2)
+            await self._bench.run("position.close_by", one, other, CloseBy(other), None, 30_000)
+
+    async def _reverse(self) -> None:
+        open_ = self._open_positions()
+        if open_:
+            command = Command(
+                id=self._bench.ids.make("req_"),
+                kind="position.reverse",
+                subject_id=self._rng.choice(open_),
+                fingerprint=b"reverse",
+                key=None,
+                wait_ms=30_000,
+            )
+            await run_composite(self._bench.lane, command, reverse())
 
     async def _cancel(self) -> None:
         orders = self._bench.lane.book.orders.values()
@@ -99,10 +123,10 @@ class Trader:
 
 
 async def steps(
-    folder: Path, seed: int, count: int, profile: str
+    folder: Path, seed: int, count: int, profile: str, kind: type[SimConnector] = SimConnector
 ) -> AsyncIterator[tuple[int, State]]:
     """Trade so many steps; after each one the log's head and the state in the journal's tables."""
-    async with bench(folder, profile_name=profile) as b:
+    async with bench(folder, kind, profile) as b:
         trader = Trader(b, seed)
         for _ in range(count):
             await trader.step()
