@@ -6,7 +6,8 @@ again on the same folder. After each restart:
   - every answer ever received is found unchanged,
   - the same key still gives the same answer,
   - every deal belongs to a journalled order,
-  - the event log continues the one read before, without a hole.
+  - the event log continues the one read before, without a hole,
+  - the journal verifies: chain, numbers, replay = state.
 At the end: 200 keys, 200 orders, 200 positions: nothing was lost and nothing traded twice.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import requests
 
+from fxsocket_server.storage.journal.audit import audit
 from fxsocket_server.testkit.process import ServerProcess
 
 CLIENTS = 4
@@ -192,6 +194,7 @@ def test_nothing_answered_is_lost_and_nothing_trades_twice(
             crash = {} if kind == "random" else {"FXSOCKET_CRASH_AT": f"{kind}:{share}"}
             rest = server.start(crash).rest
             auditor.check(rest, dict(load.answers))
+            assert audit(tmp_path / "data" / "journal.db", lambda done, total: None).findings == []
             target = load.sent + rng.randint(1, share)
             load.server_up(rest)
             if kind == "random":
