@@ -5,6 +5,7 @@ terminal has been here once, and stored for every later start.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -19,7 +20,19 @@ from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.security.connector_tokens import token_of
-from fxsocket_server.storage.app.store import AppStore
+
+
+class Links(Protocol):
+    """Where accounts and the names of their tokens are stored."""
+
+    def connector_keys(self, account_id: str) -> list[str]:
+        """The names of an account's tokens."""
+        ...
+
+    def update_account(self, account: Account) -> None:
+        """Store what a terminal said of its account."""
+        ...
+
 
 MakeLane = Callable[[Account, BridgeConnector], Awaitable[Lane]]
 
@@ -29,7 +42,7 @@ class TerminalAccounts:
 
     def __init__(
         self,
-        store: AppStore,
+        store: Links,
         gateway: Gateway,
         peers: dict[str, Peer],
         pepper: bytes,

@@ -1,17 +1,31 @@
 """What goes wrong in a world, and how it is put right again."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Any
 
+from fxsocket_server.broker.faults import Fault
 from fxsocket_server.testkit.clock import WallClock
 from fxsocket_server.testkit.disk import SimDisk, Wear
-from fxsocket_server.testkit.loop import SimProcess
+from fxsocket_server.testkit.loop import SimProcess, owner
 from fxsocket_server.testkit.net import SimNet, Weather
 from fxsocket_server.testkit.rng import Chance
-from fxsocket_server.testkit.sim.plan import POINTS, Plan
+from fxsocket_server.testkit.sim.host import Host
+from fxsocket_server.testkit.sim.plan import POINTS, TERMINAL_POINTS, Plan
+from fxsocket_server.testkit.sim.server import SimServer
+from fxsocket_server.testkit.sim.terminal import SimTerminal
 from fxsocket_server.testkit.sim.trace import Trace
 
 _HOUR_MS = 3_600_000
+_BROKER_FAULTS: tuple[dict[str, Any], ...] = (
+    {"lose_reply": True},
+    {"delay_ms": 500},
+    {"delay_ms": 12_000},
+    {"retcode": 10_004},
+    {"freeze": True},
+    {"duplicate_events": True},
+    {"reorder_events": True},
+    {"disconnect": True},
+)
 
 
 class Chaos:
@@ -25,7 +39,8 @@ class Chaos:
         net: SimNet,
         disk: SimDisk,
         wall: WallClock,
-        server: Callable[[], SimProcess | None],
+        server: Host[SimServer],
+        terminals: list[Host[SimTerminal]],
     ) -> None:
         self._plan = plan
         self._chance = chance
@@ -34,8 +49,8 @@ class Chaos:
         self._disk = disk
         self._wall = wall
         self._server = server
-        self._point = ""
-        self._point_in = 0
+        self._terminals = terminals
+        self._armed: dict[str, int] = {}  # how often a point must still be reached to crash there
 
     async def rage(self) -> None:
         """Let one fault after the other strike."""
@@ -52,35 +67,55 @@ class Chaos:
         self._trace.note("all is well again")
         self._net.weather = Weather()
         self._disk.wear = Wear()
-        self._point_in = 0
-        server = self._server()
-        if server is not None:
-            server.crash_at(0)
+        self._armed = {}
+        for host in (self._server, *self._terminals):
+            if host.process is not None:
+                host.process.crash_at(0)
+        for host in self._terminals:
+            if host.process is not None:
+                host.program.connector.clear_faults()
         for link in self._net.open_links():
             if link.swallows:
                 link.swallows = False
                 link.cut()
 
     def reach(self, point: str) -> None:
-        """A named point of the order path was reached."""
+        """A named point of the order path was reached, in the process whose code runs."""
         self._trace.mark(f"reach.{point}")
-        if point == self._point and self._point_in:
-            self._point_in -= 1
-            server = self._server()
-            if not self._point_in and server is not None and server.alive:
+        if self._armed.get(point):
+            self._armed[point] -= 1
+            process = owner()
+            if not self._armed[point] and process is not None and process.alive:
                 self._trace.mark(f"crash.{point}")
-                server.kill()
+                process.kill()
 
     # --- faults ------------------------------------------------------------------------------
 
     def _crash(self) -> None:
-        server = self._server()
-        if server is not None:
-            server.crash_at(1 + self._chance.below(self._chance.choice((20, 400))))
+        self._crash_soon(self._server.process)
+
+    def _terminal_crash(self) -> None:
+        if self._terminals:
+            self._crash_soon(self._chance.choice(self._terminals).process)
+
+    def _crash_soon(self, process: SimProcess | None) -> None:
+        if process is not None:
+            process.crash_at(1 + self._chance.below(self._chance.choice((20, 400))))
 
     def _crash_at_point(self) -> None:
-        self._point = self._chance.choice(POINTS)
-        self._point_in = 1 + self._chance.below(5)
+        self._armed[self._chance.choice(POINTS)] = 1 + self._chance.below(5)
+
+    def _terminal_crash_at_point(self) -> None:
+        self._armed[self._chance.choice(TERMINAL_POINTS)] = 1 + self._chance.below(5)
+
+    def _broker_fault(self) -> None:
+        for host in self._terminals:
+            if host.process is not None and self._chance.happens(0.7):
+                fault = self._chance.choice(_BROKER_FAULTS)
+                self._trace.mark(f"broker.{','.join(fault)}")
+                host.program.connector.put_fault(
+                    Fault(**fault, times=1 + self._chance.below(4), seed=self._chance.below(99))
+                )
 
     def _cut(self) -> None:
         links = self._net.open_links()

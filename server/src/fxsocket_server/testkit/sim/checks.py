@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
-from fxsocket_server.gateway.changes import Event, OrderQuery
+from fxsocket_server.gateway.changes import OrderQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.model.enums import DealEntry, DealType, PositionStatus
-from fxsocket_server.model.facts import TerminalSnapshot
-from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.model.records import Position
+from fxsocket_server.testkit.sim.against_ledger import against_ledger
+from fxsocket_server.testkit.sim.case import Case
 from fxsocket_server.testkit.sim.clients import Deed, is_final, is_stored
 
 if TYPE_CHECKING:
@@ -30,23 +28,6 @@ _NEXT = {
 }  # fmt: skip
 
 
-class Case(Struct):
-    """One account: its lane, what its clients did, and all that its journal holds."""
-
-    lane: Lane
-    deeds: list[Deed]
-    events: list[Event]
-    orders: dict[str, Order]
-    deals: list[Deal]
-    held: TerminalSnapshot
-
-    @property
-    def told(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every event's type and content."""
-        for event in self.events:
-            yield event.type, msgspec.json.decode(b"{" + event.payload + b"}")
-
-
 async def _case(lane: Lane, deeds: list[Deed]) -> Case:
     query = OrderQuery(account_id=lane.account.id, limit=_ALL)
     orders = {order.id: order for _, order in lane.journal.orders(query)}
@@ -61,13 +42,15 @@ async def check_world(world: "World") -> None:
         for deed in [deed for deed in bot.deeds if deed.final and is_stored(deed.final)]:
             if bot.would_ask_again() and await bot.ask_again(deed) is None:
                 world.wrong("I2", f"{deed.key} was answered, and is no more")
-    for lane in world.server.lanes():
+    for lane in world.server.program.lanes():
         case = await _case(
             lane, [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
         )
-        for invariant, check in _CHECKS:
-            for detail in check(case):
-                world.wrong(invariant, f"{lane.account.id}: {detail}")
+        found = [(invariant, detail) for invariant, check in _CHECKS for detail in check(case)]
+        if lane.account.id in world.terminals:
+            found += against_ledger(case, world.terminals[lane.account.id].program.ledger)
+        for invariant, detail in found:
+            world.wrong(invariant, f"{lane.account.id}: {detail}")
         _check_told(world, case)
 
 

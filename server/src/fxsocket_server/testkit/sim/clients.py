@@ -9,7 +9,7 @@ from msgspec import Struct
 from fxsocket_server.testkit.http_client import HttpConnection, Reply
 from fxsocket_server.testkit.loop import SimLoop
 from fxsocket_server.testkit.rng import Chance
-from fxsocket_server.testkit.sim.server import HOST, PORT, SECRET, SYMBOLS
+from fxsocket_server.testkit.sim.parts import HOST, PORT, SECRET, SYMBOLS
 from fxsocket_server.testkit.sim.trace import Trace
 
 _SETTLED = {"PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED", "UNKNOWN"}

@@ -15,14 +15,19 @@ FAULTS = (
     "full_disk",
     "failing_disk",
     "wall_clock",  # somebody sets the machine's clock
+    "terminal_crash",
+    "terminal_crash_at_point",
+    "broker_fault",  # the terminal's broker delays, refuses, loses replies, freezes...
 )
-POINTS = ("after_intent", "after_broker", "after_commit")
+POINTS = ("after_intent", "before_hand_over", "after_hand_over", "after_broker", "after_commit")
+TERMINAL_POINTS = ("before_start", "after_start", "after_execute", "after_done", "after_reply")
 
 
 class Plan(Struct, frozen=True):
     """What a world is made of; every seed enables a random subset of the faults."""
 
     accounts: int
+    terminals: int
     bots: int
     deeds: int
     pause_s: float
@@ -30,12 +35,19 @@ class Plan(Struct, frozen=True):
     gap_s: float
     faults: tuple[str, ...]
 
+    @property
+    def clock_error_s(self) -> float:
+        """How far a terminal's idea of the server's clock may be behind: the least way there."""
+        return 6.1 if "slow_net" in self.faults else 0.01
+
 
 def plan_of(chance: Chance) -> Plan:
     """The plan of a seed."""
     faults = tuple(fault for fault in FAULTS if chance.happens(0.4))
+    accounts, terminals = chance.choice(((1, 0), (2, 0), (1, 1), (0, 1), (0, 2), (0, 1)))
     return Plan(
-        accounts=1 + chance.below(2),
+        accounts=accounts,
+        terminals=terminals,
         bots=2 + chance.below(3),
         deeds=4 + chance.below(8),
         pause_s=chance.choice((0.02, 0.1, 0.5)),

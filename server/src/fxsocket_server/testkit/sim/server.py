@@ -10,11 +10,12 @@ from msgspec import Struct
 from fxsocket_server.api.app import build_app
 from fxsocket_server.api.context import Context
 from fxsocket_server.api.server import http_protocols
-from fxsocket_server.bootstrap.accounts import load_profile, new_account
 from fxsocket_server.bootstrap.server import spec_folder
+from fxsocket_server.bootstrap.terminals import TerminalAccounts
 from fxsocket_server.broker.generator import PriceGenerator
-from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
+from fxsocket_server.connectors.bridge.connector import BridgeConnector
+from fxsocket_server.connectors.bridge.listener import BridgeListener
 from fxsocket_server.connectors.sim.connector import SimCheckpoint, SimConnector
 from fxsocket_server.connectors.sim.feeds import LiveFeed
 from fxsocket_server.core import limits
@@ -23,13 +24,13 @@ from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
-from fxsocket_server.gateway.ports import Reach
+from fxsocket_server.gateway.ports import Connector, Reach
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import AccountStatus
+from fxsocket_server.model.enums import AccountKind, AccountStatus
+from fxsocket_server.model.facts import Report, TradeRequest
 from fxsocket_server.security.keys import ApiKey, Keyring, digest_of
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
-from fxsocket_server.settings import Settings
 from fxsocket_server.storage.history.bundled import BundledHistory
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.testkit.clock import SimClock, WallClock
@@ -37,24 +38,22 @@ from fxsocket_server.testkit.disk import SimDisk
 from fxsocket_server.testkit.loop import SimLoop
 from fxsocket_server.testkit.net import SimTransport
 from fxsocket_server.testkit.rng import Chance
+from fxsocket_server.testkit.sim.parts import (
+    BRIDGE_PORT,
+    HOST,
+    PEPPER,
+    PORT,
+    SECRET,
+    SYMBOLS,
+    USER,
+    profile,
+)
 from fxsocket_server.workers.checkpoint import keep_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.settle import settle_commands
 from fxsocket_server.workers.space import watch_space
 
-HOST, PORT = "server", 8000
-USER = "usr_sim"
-SECRET = "sim-key"  # noqa: S105 - the key of a world that has no outside
 BALANCE = 100_000_00
-SYMBOLS = ("EURUSD", "USDJPY")
-
-_PEPPER = b"p" * 32
-
-
-@lru_cache(maxsize=1)
-def profile() -> Profile:
-    """The broker of every world."""
-    return load_profile("standard")
 
 
 @lru_cache(maxsize=1)
@@ -67,18 +66,40 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
     return transport.unacknowledged()
 
 
-def sim_account(number: int) -> Account:
-    """The number-th simulated account."""
-    return new_account(Settings(), profile(), f"acc_{number}", USER, number, number)
-
-
 class Machine(Struct):
-    """What outlives the process: disk, wall clock, accounts."""
+    """What outlives the process: disk, wall clock, accounts; and who watches it.
+
+    `tell` hears of every event that is published, `ready` is set while the server serves, and
+    `handed` is told each trade that goes to a terminal, with the loop's time of its deadline.
+    """
 
     loop: SimLoop
     disk: SimDisk
     wall: WallClock
-    accounts: list[Account]
+    accounts: dict[str, Account]
+    ready: asyncio.Event
+    tell: Callable[[object], None]
+    handed: Callable[[str, float], None]
+
+    def connector_keys(self, account_id: str) -> list[str]:
+        """The name of an account's token."""
+        return [account_id]
+
+    def update_account(self, account: Account) -> None:
+        """Keep what a terminal said of its account."""
+        self.accounts[account.id] = account
+
+
+def _watched(connector: BridgeConnector, note: Callable[[TradeRequest], None]) -> BridgeConnector:
+    """A connector whose trades are noted before they go."""
+    hand_over = connector.hand_over
+
+    def noted(request: TradeRequest) -> Report | None:
+        note(request)
+        return hand_over(request)
+
+    connector.hand_over = noted  # type: ignore[method-assign]
+    return connector
 
 
 class OpenGate:
@@ -106,21 +127,28 @@ class SimServer:
         self.journal: SqliteJournal
         self.gateway: Gateway
 
-    async def run(self, tell: Callable[[object], None], ready: asyncio.Event) -> None:
-        """Open the journal, rebuild the accounts, listen; `tell` hears every event published."""
+    async def run(self) -> None:
+        """Open the journal, rebuild the accounts, listen, until the process dies."""
         machine = self._machine
-        self._clock = SimClock(machine.loop, machine.wall, self._chance.below(10**9))
+        self._origin_ms = self._chance.below(10**9)
+        self._clock = SimClock(machine.loop, machine.wall, self._origin_ms)
         self._ids = IdFactory(self._chance.bytes, self._clock.wall_ms)
         self.journal = machine.disk.open_journal()
         self._bus = InProcessBus(lambda topic, error: self._note(f"{topic}: {error!r}"))
-        self._bus.subscribe("events.*", tell)
+        self._bus.subscribe("events.*", machine.tell)
         self.gateway = Gateway(self.journal, self._bus, self._clock, self._ids, _history())
         self.journal.on_failure(self._rebuild)
-        for account in machine.accounts:
-            await self._connect(account)
+        bridge = BridgeListener(HOST, BRIDGE_PORT, self._clock, self._chance.bytes)
+        terminals = self._terminals(bridge)
+        for account in tuple(machine.accounts.values()):
+            if account.kind is AccountKind.TERMINAL:
+                await terminals.link(account)
+            else:
+                await self._connect(account)
+        await bridge.start()
         protocols = http_protocols(build_app(self._context()), _unacknowledged)
         await machine.loop.create_server(protocols, HOST, PORT)
-        ready.set()
+        machine.ready.set()
         await asyncio.gather(
             keep_checkpoints(self.lanes()),
             settle_commands(self.lanes),
@@ -144,7 +172,7 @@ class SimServer:
             id="key_sim",
             user_id=USER,
             name="sim",
-            digest=digest_of(_PEPPER, SECRET),
+            digest=digest_of(PEPPER, SECRET),
             scope=Scope.FULL,
             account_ids=None,
             default_account_id=None,
@@ -152,7 +180,7 @@ class SimServer:
         )
         return Context(
             gateway=self.gateway,
-            keyring=Keyring(_PEPPER, [key], self._clock.wall_ms),
+            keyring=Keyring(PEPPER, [key], self._clock.wall_ms),
             clock=self._clock,
             ids=self._ids,
             requests=RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST),
@@ -167,16 +195,7 @@ class SimServer:
     async def _connect(self, account: Account) -> None:
         state = self.journal.open_account(account.id, account.user_id, self._ids.make(""))
         connector = self._connector(account, state)
-        lane = Lane(
-            account,
-            connector,
-            self.journal,
-            self._bus,
-            self._clock,
-            self._ids,
-            state,
-            self._reach,
-        )
+        lane = self._lane(account, connector, state)
         market = MarketData(lane, self._bus, self.gateway.history, profile().zone)
         self.gateway.accounts[account.id] = LinkedAccount(
             account, AccountStatus.CONNECTED, lane, market, connector
@@ -186,6 +205,36 @@ class SimServer:
             now = connector.time_ms()
             await lane.on_facts(connector.broker.deposit(BALANCE, now, "Initial deposit"), now)
         await connector.start(lane)
+
+    def _lane(self, account: Account, connector: Connector, state: AccountState) -> Lane:
+        return Lane(
+            account, connector, self.journal, self._bus, self._clock, self._ids, state,
+            self._reach, self._alarm,
+        )  # fmt: skip
+
+    def _alarm(self, text: str, **_: object) -> None:
+        """What an operator would be told: not wrong in a world where things go wrong."""
+        self._reach(f"alarm {text}")
+
+    def _terminals(self, bridge: BridgeListener) -> TerminalAccounts:
+        return TerminalAccounts(
+            self._machine,
+            self.gateway,
+            bridge.peers,
+            PEPPER,
+            self._clock,
+            self._terminal_lane,
+            self._alarm,
+        )
+
+    async def _terminal_lane(self, account: Account, connector: BridgeConnector) -> Lane:
+        state = self.journal.open_account(account.id, account.user_id, self._ids.make(""))
+        lane = self._lane(account, _watched(connector, self._note_trade), state)
+        await lane.resume()
+        return lane
+
+    def _note_trade(self, request: TradeRequest) -> None:
+        self._machine.handed(request.tag, (request.deadline_ms - self._origin_ms) / 1000)
 
     def _connector(self, account: Account, state: AccountState) -> SimConnector:
         generators = [profile().generators[symbol] for symbol in SYMBOLS]

@@ -6,26 +6,32 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from fxsocket_server.core.errors import JournalUnavailable
 from fxsocket_server.gateway.changes import Event
+from fxsocket_server.model.account import Account
+from fxsocket_server.model.enums import AccountKind
 from fxsocket_server.testkit.clock import WallClock
 from fxsocket_server.testkit.disk import SimDisk
-from fxsocket_server.testkit.loop import SimLoop, SimProcess, Stuck
+from fxsocket_server.testkit.loop import SimLoop, Stuck
 from fxsocket_server.testkit.net import SimNet
 from fxsocket_server.testkit.rng import Chance
 from fxsocket_server.testkit.sim.chaos import Chaos
 from fxsocket_server.testkit.sim.checks import check_world
 from fxsocket_server.testkit.sim.clients import Bot
+from fxsocket_server.testkit.sim.host import Host, Program
+from fxsocket_server.testkit.sim.parts import connector_token, sim_account, terminal_account
 from fxsocket_server.testkit.sim.plan import Plan, plan_of
-from fxsocket_server.testkit.sim.server import Machine, SimServer, sim_account
+from fxsocket_server.testkit.sim.server import Machine, SimServer
+from fxsocket_server.testkit.sim.terminal import SimLedger, SimTerminal
 from fxsocket_server.testkit.sim.trace import Trace, Violation
 
-_OUTSIDE = copy_context()  # belongs to no simulated process
+P = TypeVar("P", bound=Program)
+
 _HTTP_LOG = "uvicorn.error"
 _HEAL_S = 30  # after everything was put right, all is settled within this
 
@@ -48,20 +54,24 @@ class World:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self._chance = Chance(seed)
+        self._folder = folder
         self.seed = seed
         self.plan = plan_of(self._chance.split("plan"))
         self.loop = SimLoop()
         self.trace = Trace(self.loop.time)
         self.net = self.loop.net = SimNet(self.loop, self._chance.split("net"))
         self.wall = WallClock(self.loop)
-        self.disk = SimDisk(folder, self.loop, self._chance.split("disk"))
-        accounts = [sim_account(number + 1) for number in range(self.plan.accounts)]
-        self.machine = Machine(self.loop, self.disk, self.wall, accounts)
-        self.lives: list[tuple[SimProcess, SimServer]] = []
-        self.up = asyncio.Event()  # the server serves
-        self.failed: asyncio.Future[None] = self.loop.create_future()
+        self.disk = SimDisk(folder / "server", self.loop, self._chance.split("disk"))
         self.told: dict[tuple[str, int], Event] = {}
+        self.deadlines_s: dict[str, float] = {}  # of each tag that was handed over, by the loop
         self.violations: list[Violation] = []
+        self.machine = self._machine()
+        self.server = self._host("server", self._make_server, self._server_crashed)
+        self.terminals = {
+            account.id: self._host(account.id, partial(self._make_terminal, account), _nothing)
+            for account in self.machine.accounts.values()
+            if account.kind is AccountKind.TERMINAL
+        }
         self.chaos = Chaos(
             self.plan,
             self._chance.split("chaos"),
@@ -69,44 +79,50 @@ class World:
             self.net,
             self.disk,
             self.wall,
-            lambda: self.lives[-1][0] if self.lives and self.lives[-1][0].alive else None,
+            self.server,
+            list(self.terminals.values()),
         )
         self.bots = [self._bot(number) for number in range(self.plan.bots)]
 
+    def _machine(self) -> Machine:
+        accounts = [sim_account(n + 1) for n in range(self.plan.accounts)]
+        accounts += [terminal_account(n + 1) for n in range(self.plan.terminals)]
+        return Machine(
+            loop=self.loop,
+            disk=self.disk,
+            wall=self.wall,
+            accounts={account.id: account for account in accounts},
+            ready=asyncio.Event(),
+            tell=self._tell,
+            handed=self.deadlines_s.__setitem__,
+        )
+
+    def _host(self, name: str, make: Callable[[Chance], P], crashed: Callable[[], None]) -> Host[P]:
+        return Host(name, self.net, self._chance.split(name), self.trace, make, crashed)
+
+    def _make_server(self, chance: Chance) -> SimServer:
+        return SimServer(self.machine, chance, self._reach)
+
+    def _make_terminal(self, account: Account, chance: Chance) -> SimTerminal:
+        ledger = SimLedger(self._folder / f"{account.id}.db", self._began)
+        token = connector_token(account)
+        return SimTerminal(self.loop, self.wall, ledger, account, token, chance, self._reach)
+
+    def _reach(self, point: str) -> None:
+        self.chaos.reach(point)
+
     def _bot(self, number: int) -> Bot:
         name = f"bot{number}"
-        account = self.machine.accounts[number % len(self.machine.accounts)]
-        return Bot(name, account.id, number, self.loop, self._chance.split(name), self.trace)
+        accounts = list(self.machine.accounts)
+        account_id = accounts[number % len(accounts)]
+        return Bot(name, account_id, number, self.loop, self._chance.split(name), self.trace)
 
-    @property
-    def server(self) -> SimServer:
-        """The server that lives now, or lived last."""
-        return self.lives[-1][1]
+    # --- what it watches ---------------------------------------------------------------------
 
     def wrong(self, invariant: str, detail: str) -> None:
         """A promise was broken."""
         self.trace.note(f"VIOLATION {invariant}: {detail}")
         self.violations.append(Violation(invariant, detail))
-
-    # --- the server's lives ------------------------------------------------------------------
-
-    def start_server(self) -> None:
-        """Start the server, on whatever its last life left."""
-        life = len(self.lives)
-        server = SimServer(self.machine, self._chance.split(f"server{life}"), self.chaos.reach)
-        process = SimProcess(f"server{life}", self.loop, self._died)
-        self.lives.append((process, server))
-        self.trace.note(f"{process.name} starts")
-        task = process.spawn(server.run(self._tell, self.up))
-        task.add_done_callback(self._ended, context=process.context())
-
-    def _ended(self, task: "asyncio.Future[None]") -> None:
-        """A server that ends by itself has failed to start; only its disk excuses that."""
-        error = task.exception()
-        if isinstance(error, JournalUnavailable):
-            self.lives[-1][0].kill()
-        else:
-            self.failed.set_exception(error or RuntimeError("the server ended"))
 
     def _tell(self, message: object) -> None:
         """Events that the server published: none may ever change or vanish."""
@@ -116,26 +132,35 @@ class World:
             if known != event:
                 self.wrong("I7", f"seq {event.seq} was told as {known.type} and as {event.type}")
 
-    def _died(self, process: SimProcess) -> None:
-        self.trace.note(f"{process.name} dies")
-        self.up.clear()
+    def _began(self, tag: str) -> None:
+        """A terminal begins a command: its intent must be durable, and its time not be over."""
+        self.trace.note(f"terminal begins {tag}")
+        late_s = self.loop.time() - self.deadlines_s[tag]
+        if late_s > self.plan.clock_error_s:
+            self.wrong("I4", f"{tag} was begun {late_s:.3f} s after its deadline")
+
+    def _server_crashed(self) -> None:
+        self.machine.ready.clear()
         self.disk.crash()
-        self.net.end_of_process(process)
-        pause_s = self._chance.split(process.name).between(0.01, 3)
-        self.loop.call_later(pause_s, self.start_server, context=_OUTSIDE.copy())
 
     # --- the run -----------------------------------------------------------------------------
 
     async def _until_failed(self) -> None:
-        """Live, unless the server itself ends: then nothing else matters."""
+        """Live, unless a program itself ends: then nothing else matters."""
         living = asyncio.ensure_future(self._live())
-        await asyncio.wait((living, self.failed), return_when=asyncio.FIRST_COMPLETED)
-        for ended in (living, self.failed):
+        ends = [living, *(host.failed for host in self._hosts)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for ended in ends:
             if ended.done() and (error := ended.exception()) is not None:
-                self.wrong("error", f"{error!r}\n{''.join(traceback.format_exception(error))}")
+                self.wrong("error", "".join(traceback.format_exception(error)))
+
+    @property
+    def _hosts(self) -> list[Host[Any]]:
+        return [self.server, *self.terminals.values()]
 
     async def _live(self) -> None:
-        self.start_server()
+        for host in self._hosts:
+            host.start()
         trading = [
             asyncio.ensure_future(bot.trade(self.plan.deeds, self.plan.pause_s))
             for bot in self.bots
@@ -156,8 +181,8 @@ class World:
 
     async def _settle(self) -> None:
         """Let what is under way come to its end."""
-        await self.up.wait()
-        await asyncio.sleep(2)
+        await self.machine.ready.wait()
+        await asyncio.sleep(_HEAL_S if self.terminals else 2)
 
     def run(self) -> Outcome:
         """Run the world to its end."""
@@ -180,16 +205,16 @@ class World:
             self.trace,
             orders=sum(d.path == "/v1/orders" for bot in self.bots for d in bot.deeds),
             deals=0,
-            crashes=len(self.lives) - 1,
+            crashes=sum(len(host.lives) - 1 for host in self._hosts),
         )
 
     def _bury(self) -> None:
-        for process, server in self.lives:
-            process.alive = False
-            for error in process.bury():
-                self.wrong("error", f"{process.name}: {error!r}")
-            for text in server.errors:
-                self.wrong("error", f"{process.name}: {text}")
+        for host in self._hosts:
+            for text in host.bury():
+                self.wrong("error", text)
+        for terminal in self.terminals.values():
+            for _, program in terminal.lives:
+                program.ledger.close()
         for text in self.loop.errors:
             self.wrong("error", text)
         for task in asyncio.all_tasks(self.loop):
@@ -197,6 +222,10 @@ class World:
         self.disk.close()
         self.loop.close()
         asyncio.set_event_loop(None)
+
+
+def _nothing() -> None:
+    """A terminal's ledger survives as it is: what was written, the system has."""
 
 
 @contextmanager
