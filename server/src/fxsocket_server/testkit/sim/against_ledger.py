@@ -77,8 +77,9 @@ def _positions(case: Case, ledger: TerminalLedger) -> Iterator[Found]:
 
 
 def _unknown(case: Case, ledger: TerminalLedger) -> Iterator[Found]:
-    """Liveness: what the terminal's journal knows is not left unknown."""
+    """Liveness: only what the terminal itself began, and does not know the end of, is unknown."""
     for order in case.orders.values():
-        known = ledger.command(order.tag) if order.tag else None
-        if order.status is OrderStatus.UNKNOWN and known is not None and known[0] == "DONE":
-            yield "liveness", f"{order.id} is UNKNOWN, but the terminal knows its outcome"
+        if order.status is OrderStatus.UNKNOWN:
+            known = ledger.command(order.tag)
+            if known is None or known[0] != "STARTED":
+                yield "liveness", f"{order.id} is UNKNOWN, but the terminal knows: {known}"
