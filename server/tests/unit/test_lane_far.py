@@ -75,6 +75,32 @@ async def test_what_could_not_be_journalled_is_never_handed_over(tmp_path: Path)
 
 
 @on_loop
+async def test_an_outcome_that_did_not_become_durable_is_asked_for(tmp_path: Path) -> None:
+    async with bench(tmp_path, FarConnector) as b:
+        b.far.silent = True
+        assert shown(await b.place(key="k", wait_ms=0))["status"] == "PENDING"
+        with refusing(tmp_path), pytest.raises(JournalUnavailable):
+            await b.report()
+        b.clock.advance(limits.LOOKUP_AFTER_MS)
+        await b.lane.terminal.look_after()
+        assert shown(await b.place(key="k"))["status"] == "FILLED"
+        assert b.lane.outstanding == []
+
+
+@on_loop
+async def test_a_report_that_did_not_become_durable_at_once_is_asked_for(tmp_path: Path) -> None:
+    async with bench(tmp_path, Watching) as b:
+        assert isinstance(b.connector, Watching)
+        full = refusing(tmp_path)
+        b.connector.before = lambda _: full.__enter__()
+        assert shown(await b.place(key="k", wait_ms=0))["status"] == "PENDING"
+        full.__exit__(None, None, None)
+        b.clock.advance(limits.LOOKUP_AFTER_MS)
+        await b.lane.terminal.look_after()
+        assert shown(await b.place(key="k"))["status"] == "FILLED"
+
+
+@on_loop
 async def test_a_deadline_that_passed_is_never_handed_over(tmp_path: Path) -> None:
     async with bench(tmp_path, FarConnector) as b:
         late = limits.MARKET_DEADLINE_MS + 1

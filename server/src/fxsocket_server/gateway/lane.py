@@ -213,16 +213,16 @@ class Lane:
             report = self._hand_over(running, intent.request)
             self._reach("after_hand_over")
         if report is not None:
-            await self._conclude(running, self._recorder.begin(report.time_ms), report)
+            with suppress(JournalUnavailable):  # its intent is durable: the terminal will be asked
+                await self._conclude(running, self._recorder.begin(report.time_ms), report)
         return await self.outcome_or_standing(running, command.wait_ms)
 
     def _hand_over(self, running: Running, request: TradeRequest) -> Report | None:
-        now = self.clock.monotonic_ms()
+        now = running.handed_ms = self.clock.monotonic_ms()
         if now > request.deadline_ms:
             return Report(
                 retcode=0, facts=(), time_ms=self.connector.time_ms(), comment="deadline_passed"
             )
-        running.handed_ms = now
         return self.connector.hand_over(request)
 
     # --- outcomes ----------------------------------------------------------------------------
@@ -236,11 +236,9 @@ class Lane:
 
     async def _conclude(self, running: Running, change: Change, report: Report) -> None:
         """Record a command's outcome, make it durable, then let its waiters have it."""
-        running.concluded = True
         self._reach("after_broker")
         answer = self._record(running, change, report)
-        change.command = self.stored(running, answer)
-        await self.commit(change)
+        await self._commit_outcome(running, change, answer)
         self._reach("after_commit")
         self.finish(running, answer)
         if running.order_id is not None:
@@ -254,10 +252,18 @@ class Lane:
         if running is None:
             await self.commit(change)
             return
+        await self._commit_outcome(running, change, answer)
+        self.finish(running, answer)
+
+    async def _commit_outcome(self, running: Running, change: Change, answer: Answer) -> None:
+        """Make an outcome durable; one that does not become so is still to be found out."""
         running.concluded = True
         change.command = self.stored(running, answer)
-        await self.commit(change)
-        self.finish(running, answer)
+        try:
+            await self.commit(change)
+        except JournalUnavailable:
+            running.concluded = False
+            raise
 
     def finish(self, running: Running, answer: Answer) -> None:
         """Let everybody who waits for a command have its durable answer."""
