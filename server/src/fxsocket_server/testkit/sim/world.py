@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from fxsocket_server.gateway.changes import Event
+from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind
 from fxsocket_server.testkit.clock import WallClock
@@ -180,9 +181,13 @@ class World:
         return self.plan.deeds * (2 * self.plan.pause_s + 1)
 
     async def _settle(self) -> None:
-        """Let what is under way come to its end."""
+        """Let what is under way come to its end; only what nobody knows takes all the time."""
         await self.machine.ready.wait()
-        await asyncio.sleep(_HEAL_S if self.terminals else 2)
+        for _ in range(_HEAL_S):
+            await asyncio.sleep(1)
+            if all(_is_settled(lane) for lane in self.server.program.lanes()):
+                break
+        await asyncio.sleep(1)
 
     def run(self) -> Outcome:
         """Run the world to its end."""
@@ -222,6 +227,11 @@ class World:
         self.disk.close()
         self.loop.close()
         asyncio.set_event_loop(None)
+
+
+def _is_settled(lane: Lane) -> bool:
+    """Whether an account is reconciled with its terminal, and owes no outcome."""
+    return lane.terminal.connected and not lane.terminal.fault and not lane.outstanding
 
 
 def _nothing() -> None:
