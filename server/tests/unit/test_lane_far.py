@@ -11,7 +11,7 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.orders.cancel import CancelOrder
 from fxsocket_server.model.enums import Action, OrderStatus, OrderType
-from fxsocket_server.model.facts import Report, TradeRequest
+from fxsocket_server.model.facts import Lookup, LookupState, Report, TradeRequest
 
 from ..api.world import FarConnector, Spy, on_loop
 from .lane_bench import bench, refusing, shown, snapshot, turn
@@ -98,6 +98,33 @@ async def test_a_report_that_did_not_become_durable_at_once_is_asked_for(tmp_pat
         b.clock.advance(limits.LOOKUP_AFTER_MS)
         await b.lane.terminal.look_after()
         assert shown(await b.place(key="k"))["status"] == "FILLED"
+
+
+class Forgetful(FarConnector):
+    """A terminal that began everything, and knows the end of nothing."""
+
+    async def lookup(self, tag: str, since_ms: int) -> Lookup:
+        """Begun."""
+        return Lookup(state=LookupState.STARTED)
+
+
+@on_loop
+async def test_a_modification_that_nobody_knows_the_end_of_is_answered_as_it_stands(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, Forgetful) as b:
+        position_id = shown(await b.place())["position_id"]
+        b.far.silent = True
+        assert (await b.stops(position_id, key="k")).status == 200
+        b.clock.advance(limits.UNKNOWN_AFTER_MS - 1)
+        await b.lane.terminal.look_after()
+        with pytest.raises(Problem, match="still running"):
+            await b.stops(position_id, key="k")
+        b.clock.advance(1)
+        await b.lane.terminal.look_after()
+        answer = await b.stops(position_id, key="k")
+        assert (answer.status, answer.replayed, shown(answer)["sl"]) == (200, True, None)
+        assert len(b.far.taken) == 2, "it was not sent again"
 
 
 @on_loop

@@ -77,6 +77,7 @@ class Running(Struct, kw_only=True, gc=False):
     handed_ms: float | None = None
     looking: bool = False
     concluded: bool = False
+    unknown: bool = False
     standing: Callable[[], bytes] | None = None
     work: asyncio.Task[None] | None = None
 

@@ -378,7 +378,7 @@ class Lane:
 
     def _is_unknown(self, running: Running) -> bool:
         order = self.book.orders.get(running.order_id or "")
-        return order is not None and order.status is OrderStatus.UNKNOWN
+        return running.unknown or (order is not None and order.status is OrderStatus.UNKNOWN)
 
     async def _answer_retry(self, entry: Undelivered, command: Command) -> Answer:
         """Answer a retry without a key as the command whose answer was lost."""

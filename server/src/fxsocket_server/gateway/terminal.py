@@ -158,6 +158,7 @@ class Terminal:
 
     async def _mark_unknown(self, running: Running) -> None:
         lane = self._lane
+        running.unknown = True  # a command without an order of its own can only say so to retries
         order = lane.book.orders.get(running.order_id or "")
         if order is None or order.status is not OrderStatus.PENDING:
             return

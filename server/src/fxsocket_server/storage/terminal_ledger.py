@@ -207,6 +207,11 @@ class TerminalLedger:
         ).fetchone()
         return None if row is None else (row[0], None if row[1] is None else _report(row[1]))
 
+    def begun(self) -> list[str]:
+        """The tags that were begun, and whose end nobody wrote down."""
+        rows = self._db.execute("SELECT tag FROM commands WHERE state = 'STARTED' ORDER BY number")
+        return [tag for (tag,) in rows]
+
     def start(self, tag: str, time_ms: int) -> None:
         """A command begins."""
         self._db.execute(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from fxsocket_server.model.enums import OrderStatus
 from fxsocket_server.model.facts import OrderFact
 from fxsocket_server.model.records import Order
 from fxsocket_server.storage.terminal_ledger import TerminalLedger, tag_in
@@ -18,7 +17,6 @@ def against_ledger(case: Case, ledger: TerminalLedger) -> list[Found]:
         *_tags(ledger),
         *_deals(case, ledger),
         *_positions(case, ledger),
-        *_unknown(case, ledger),
     ]
 
 
@@ -74,12 +72,3 @@ def _positions(case: Case, ledger: TerminalLedger) -> Iterator[Found]:
         yield "I8", f"the terminal holds {held}, booked {booked}"
     if ledger.money[0] != case.lane.book.balance:
         yield "I8", f"the terminal's balance is {ledger.money[0]}, booked {case.lane.book.balance}"
-
-
-def _unknown(case: Case, ledger: TerminalLedger) -> Iterator[Found]:
-    """Liveness: only what the terminal itself began, and does not know the end of, is unknown."""
-    for order in case.orders.values():
-        if order.status is OrderStatus.UNKNOWN:
-            known = ledger.command(order.tag)
-            if known is None or known[0] != "STARTED":
-                yield "liveness", f"{order.id} is UNKNOWN, but the terminal knows: {known}"

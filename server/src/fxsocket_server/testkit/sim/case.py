@@ -21,6 +21,7 @@ class Case(Struct):
     events: list[Event]
     orders: dict[str, Order]
     deals: list[Deal]
+    begun: set[str]  # tags that the terminal began, and does not know the end of
     held: TerminalSnapshot
 
     @property

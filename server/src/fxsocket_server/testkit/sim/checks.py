@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from fxsocket_server.gateway.changes import OrderQuery
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.model.enums import DealEntry, DealType, OrderStatus, PositionStatus
+from fxsocket_server.model.enums import DealEntry, DealType, PositionStatus
 from fxsocket_server.model.records import Position
+from fxsocket_server.storage.terminal_ledger import TerminalLedger
 from fxsocket_server.testkit.sim.against_ledger import against_ledger
 from fxsocket_server.testkit.sim.case import Case
 from fxsocket_server.testkit.sim.clients import Deed, is_final, is_stored
@@ -28,12 +29,13 @@ _NEXT = {
 }  # fmt: skip
 
 
-async def _case(lane: Lane, deeds: list[Deed]) -> Case:
+async def _case(lane: Lane, deeds: list[Deed], ledger: TerminalLedger | None) -> Case:
     query = OrderQuery(account_id=lane.account.id, limit=_ALL)
     orders = {order.id: order for _, order in lane.journal.orders(query)}
     deals = sorted((deal for _, deal in lane.journal.deals(query)), key=lambda d: d.ticket)
     events = lane.journal.events(lane.account.id, 0, _ALL)
-    return Case(lane, deeds, events, orders, deals, await lane.connector.snapshot())
+    begun = set() if ledger is None else set(ledger.begun())
+    return Case(lane, deeds, events, orders, deals, begun, await lane.connector.snapshot())
 
 
 async def check_world(world: "World") -> None:
@@ -43,12 +45,13 @@ async def check_world(world: "World") -> None:
             if bot.would_ask_again() and await bot.ask_again(deed) is None:
                 world.wrong("I2", f"{deed.key} was answered, and is no more")
     for lane in world.server.program.lanes():
-        case = await _case(
-            lane, [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
-        )
+        terminal = world.terminals.get(lane.account.id)
+        ledger = None if terminal is None else terminal.program.ledger
+        deeds = [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
+        case = await _case(lane, deeds, ledger)
         found = [(invariant, detail) for invariant, check in _CHECKS for detail in check(case)]
-        if lane.account.id in world.terminals:
-            found += against_ledger(case, world.terminals[lane.account.id].program.ledger)
+        if ledger is not None:
+            found += against_ledger(case, ledger)
         for invariant, detail in found:
             world.wrong(invariant, f"{lane.account.id}: {detail}")
         _check_told(world, case)
@@ -69,7 +72,7 @@ def _once(case: Case) -> Iterator[str]:
     placed = Counter(
         order.magic
         for order in case.orders.values()
-        if order.id not in closing and order.status is not OrderStatus.REJECTED
+        if order.id not in closing and order.ticket is not None
     )
     for deed in case.deeds:
         if opened[deed.magic] > 1:
@@ -171,9 +174,11 @@ def _settled(case: Case) -> Iterator[str]:
         if order.status.value == "PENDING":
             yield f"{order.id} is still PENDING"
     for command in case.lane.journal.open_commands(case.lane.account.id):
-        order = case.orders.get(command.order_id or "")
-        if order is None or order.status is not OrderStatus.UNKNOWN:
+        if command.request is None or command.request.tag not in case.begun:
             yield f"the command {command.kind} {command.key} has no outcome"
+    for order in case.orders.values():
+        if order.status.value == "UNKNOWN" and order.tag not in case.begun:
+            yield f"{order.id} is UNKNOWN, but its terminal knows what became of it"
 
 
 _CHECKS = (
