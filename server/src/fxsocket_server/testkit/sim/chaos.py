@@ -68,9 +68,9 @@ class Chaos:
         self._net.weather = Weather()
         self._disk.wear = Wear()
         self._armed = {}
-        for host in (self._server, *self._terminals):
-            if host.process is not None:
-                host.process.crash_at(0)
+        for process in (self._server.process, *(host.process for host in self._terminals)):
+            if process is not None:
+                process.crash_at(0)
         for host in self._terminals:
             if host.process is not None:
                 host.program.connector.clear_faults()
