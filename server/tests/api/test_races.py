@@ -79,14 +79,14 @@ class Course:
     # --- requests ----------------------------------------------------------------------------
 
     def send(self, wire: HTTPConnection, call: Call, *, patient: bool = True) -> None:
-        """Send a duplicate; an impatient sender waits no time."""
+        """Send a duplicate; an impatient one hardly waits."""
         headers = {
             "Authorization": f"Bearer {self._key}",
             "Content-Type": "application/json",
             "Idempotency-Key": f"race-{self._races}",
         }
         if not patient:
-            headers["X-Request-Timeout-Ms"] = "0"
+            headers["X-Request-Timeout-Ms"] = "1"
         body = None if call.body is None else json.dumps(call.body)
         wire.request(call.method, "/v1" + call.path, body, headers)
 

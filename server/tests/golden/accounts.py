@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from server.tests.golden.inputs import Inputs
-
 from fxsocket_server.model.account import account_figures
 from fxsocket_server.model.conversion import currency_digits
 from fxsocket_server.model.enums import FreeMarginMode, StopOutMode
@@ -18,6 +16,8 @@ from fxsocket_server.model.stop_out import (
     stop_out_comment,
 )
 from fxsocket_server.model.units import decimal_of, fixed_of
+
+from .inputs import Inputs
 
 Answers = dict[str, Any]
 

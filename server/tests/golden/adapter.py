@@ -7,8 +7,8 @@ arithmetic is theirs. It answers every name that the example may expect, as numb
 from collections.abc import Callable
 from typing import Any
 
-from server.tests.golden import accounts, checks, commissions, margins, profits, swaps
-from server.tests.golden.inputs import Inputs
+from . import accounts, checks, commissions, margins, profits, swaps
+from .inputs import Inputs
 
 Answers = dict[str, Any]
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from msgspec.structs import replace
-from server.tests.golden.inputs import SIDES, Inputs, lots
 
 from fxsocket_server.broker.checks import volume_limit_refusal, volume_refusal
 from fxsocket_server.broker.stops import (
@@ -18,6 +17,8 @@ from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.retcode import Retcode
 from fxsocket_server.model.units import fixed_of
 from quotes import NamedRate
+
+from .inputs import SIDES, Inputs, lots
 
 Answers = dict[str, Any]
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from server.tests.golden.inputs import DIGITS, Inputs, lots, points, ratio
-
 from fxsocket_server.model.commission import (
     CommissionDeal,
     CommissionRule,
@@ -23,6 +21,8 @@ from fxsocket_server.model.enums import (
 )
 from fxsocket_server.model.profit import lot_value, tick_value
 from fxsocket_server.model.units import decimal_of, fixed_of
+
+from .inputs import DIGITS, Inputs, lots, points, ratio
 
 Answers = dict[str, Any]
 

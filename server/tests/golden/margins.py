@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from server.tests.golden.inputs import DIGITS, SIDES, Inputs, lots, percent, points, ratio
-
 from fxsocket_server.model.conversion import ONE, Ratio, plus
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.leverage import Tier, charged_volume, tiered_margin
@@ -24,6 +22,8 @@ from fxsocket_server.model.symbol_margin import (
     while_started,
 )
 from fxsocket_server.model.units import LOT, decimal_of
+
+from .inputs import DIGITS, SIDES, Inputs, lots, percent, points, ratio
 
 Answers = dict[str, Any]
 Row = tuple[str, int, int]  # side or order type, 1e-8 lots, points

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from server.tests.golden.inputs import DIGITS, Inputs, points
-
 from fxsocket_server.model.conversion import Ratio, converted, currency_digits, inverse
 from fxsocket_server.model.enums import Side
 from fxsocket_server.model.profit import (
@@ -13,6 +11,8 @@ from fxsocket_server.model.profit import (
     tick_value,
 )
 from fxsocket_server.model.units import decimal_of, fixed_of
+
+from .inputs import DIGITS, Inputs, points
 
 Answers = dict[str, Any]
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from server.tests.golden.inputs import DIGITS, Inputs, lots, points, ratio
-
 from fxsocket_server.model.conversion import ONE, Ratio, currency_digits, inverse
 from fxsocket_server.model.enums import CalcMode, Side, SwapMode
 from fxsocket_server.model.mt5_numbers import from_mt5
@@ -23,6 +21,8 @@ from fxsocket_server.model.swap import (
     weekday_of,
 )
 from fxsocket_server.model.units import LOT, decimal_of
+
+from .inputs import DIGITS, Inputs, lots, points, ratio
 
 Answers = dict[str, Any]
 

@@ -7,10 +7,11 @@ example's tolerance. Two quote statement lines, whose fields must agree with one
 import json
 
 import pytest
-from server.tests.golden.adapter import CATEGORIES, answers
 
 from fxsocket_server.model.account import account_figures
 from fxsocket_server.model.units import fixed_of
+
+from .adapter import CATEGORIES, answers
 
 IDS = [f"G{number:03d}" for number in range(1, 45)]
 # Their sources print what is charged without its sign.

@@ -6,8 +6,9 @@ Those named MQ are worked examples of MetaQuotes' manuals; the others were calcu
 from typing import Any
 
 import pytest
-from server.tests.golden.adapter import answers
-from server.tests.golden.test_golden import agrees
+
+from .adapter import answers
+from .test_golden import agrees
 
 EUR = {"contract_size": 100_000, "leverage": 100, "volume": 1}
 LEGS = [

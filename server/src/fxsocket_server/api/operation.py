@@ -57,16 +57,18 @@ class Endpoint:
 
 
 def _check_query(request: Request, known: frozenset[str]) -> None:
-    """Refuse parameters that the operation does not have: a typo must not widen a query."""
+    """Refuse parameters that it does not have, or without a value: neither may widen a query."""
     try:
         unquote_to_bytes(request.scope["query_string"]).decode()
     except UnicodeDecodeError:
         raise Problem("bad_request", "the query is not UTF-8 after percent-decoding") from None
-    for name in request.query_params:
+    for name, value in request.query_params.items():
         if name not in known:
             choices = ", ".join(sorted(known)) or "none"
-            raise Problem(
-                "validation_error",
-                f"unknown parameter {name[:64]!r}; known are: {choices}",
-                pointer="?" + name[:64],
-            )
+            raise _refused(name, f"unknown parameter {name[:64]!r}; known are: {choices}")
+        if not value:
+            raise _refused(name, f"{name} is empty; give it a value, or leave it out")
+
+
+def _refused(name: str, detail: str) -> Problem:
+    return Problem("validation_error", detail, pointer="?" + name[:64])

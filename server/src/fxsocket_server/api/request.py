@@ -45,6 +45,8 @@ def header_of(request: Request, name: bytes) -> str | None:
 
 def _account_id(request: Request) -> str | None:
     header = header_of(request, b"x-account-id")
+    if header == "":
+        raise Problem("validation_error", "X-Account-Id is empty; name an account, or leave it out")
     parameter = text_parameter(request, "account_id")
     if header and parameter and header != parameter:
         raise Problem(
@@ -82,12 +84,7 @@ def optional_body_of(request: Request, into: type[T]) -> T:
 
 def deviation_of(request: Request) -> int | None:
     """`?deviation=`, in points; raises `validation_error`."""
-    deviation = integer_parameter(request, "deviation")
-    if deviation is not None and deviation < 0:
-        raise Problem(
-            "validation_error", "deviation must be points, 0 or more", pointer="?deviation"
-        )
-    return deviation
+    return integer_parameter(request, "deviation")
 
 
 def sender_of(request: Request) -> Sender:
@@ -99,7 +96,7 @@ def sender_of(request: Request) -> Sender:
         delivery=delivery,
         request_id=request.scope["fxs.request_id"],
         key=header_of(request, b"idempotency-key"),
-        timeout_ms=None if timeout is None else number_of("X-Request-Timeout-Ms", timeout),
+        timeout_ms=None if timeout is None else whole_number("X-Request-Timeout-Ms", timeout, 1),
     )
 
 
@@ -114,23 +111,33 @@ def number_of(name: str, text: str) -> float:
     return value
 
 
-def text_parameter(request: Request, name: str) -> str | None:
-    """A query parameter, None when absent or empty."""
+def text_parameter(request: Request, name: str, most: int = limits.PARAMETER_CHARS) -> str | None:
+    """A query parameter of so many characters, None when absent; raises `validation_error`."""
     if not request.scope["query_string"]:
         return None
-    return request.query_params.get(name) or None
+    text = request.query_params.get(name)
+    if text is not None and len(text) > most:
+        raise Problem("validation_error", f"{name} may have {most} characters", pointer="?" + name)
+    return text
+
+
+def symbol_filter(request: Request) -> str | None:
+    """The symbol that a list is narrowed to; it need not be one of today's."""
+    return text_parameter(request, "symbol", limits.SYMBOL_CHARS)
 
 
 def integer_parameter(request: Request, name: str) -> int | None:
-    """A whole number of the query string; raises `validation_error`."""
+    """A whole number of the query string, 0 or more; raises `validation_error`."""
     text = text_parameter(request, name)
-    if text is None:
-        return None
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
-        raise Problem("validation_error", f"{name} must be a whole number", pointer="?" + name)
-    if abs(int(text)) > limits.MAGIC_MAX:
-        raise Problem("validation_error", f"{name} must fit 64 bits", pointer="?" + name)
+    return None if text is None else whole_number("?" + name, text)
+
+
+def whole_number(name: str, text: str, least: int = 0) -> int:
+    """A whole number of 64 bits in a header or query string; raises `validation_error`."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= 19
+    if not is_number or not least <= int(text) <= limits.MAGIC_MAX:
+        what = f"{name.removeprefix('?')} must be a whole number from {least} to {limits.MAGIC_MAX}"
+        raise Problem("validation_error", what, pointer=name)
     return int(text)
 
 

@@ -28,7 +28,8 @@ from fxsocket_server.model.units import LOT, POWERS
 
 @lru_cache(maxsize=4096)
 def _second_text(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+    # strftime would write a year before 1000 with fewer than four digits.
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat() + "."
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from fxsocket_server.api.request import (
     integer_parameter,
     json_response,
     lane_of,
+    symbol_filter,
     text_parameter,
 )
 from fxsocket_server.api.rest.orders import history_query
@@ -29,7 +30,7 @@ def done_query(request: Request, lane: Lane) -> HistoryQuery:
         account_id=lane.account.id,
         limit=page_limit(integer_parameter(request, "limit"), limits.PAGE_ROWS_DEFAULT),
         after=cursor_mark(text_parameter(request, "cursor")),
-        symbol=text_parameter(request, "symbol"),
+        symbol=symbol_filter(request),
         magic=integer_parameter(request, "magic"),
         from_ms=time_parameter("from", text_parameter(request, "from")),
         to_ms=time_parameter("to", text_parameter(request, "to")),

@@ -34,7 +34,7 @@ _CSV_HEADER = "time,open,high,low,close,tick_volume,real_volume,spread\n"
 async def list_symbols(request: Request) -> Response:
     """GET /symbols; `group` takes comma-separated patterns such as `*USD*,!EUR*`."""
     lane = lane_of(request)
-    group = text_parameter(request, "group")
+    group = text_parameter(request, "group", limits.GROUP_CHARS)
     visible = text_parameter(request, "visible")
     if visible not in (None, "true", "false"):
         raise Problem("validation_error", "visible must be true or false", pointer="?visible")

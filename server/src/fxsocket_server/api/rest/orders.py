@@ -15,6 +15,7 @@ from fxsocket_server.api.request import (
     principal_of,
     raw_response,
     sender_of,
+    symbol_filter,
     text_parameter,
 )
 from fxsocket_server.core import limits
@@ -40,7 +41,7 @@ def history_query(request: Request, lane: Lane, statuses: tuple[str, ...] = ()) 
         limit=page_limit(integer_parameter(request, "limit"), limits.PAGE_ROWS_DEFAULT),
         cursor=cursor_number(text_parameter(request, "cursor")),
         statuses=statuses,
-        symbol=text_parameter(request, "symbol"),
+        symbol=symbol_filter(request),
         magic=integer_parameter(request, "magic"),
         from_ms=time_parameter("from", text_parameter(request, "from")),
         to_ms=time_parameter("to", text_parameter(request, "to")),

@@ -14,7 +14,7 @@ from fxsocket_server.api.request import (
     number_parameter,
     optional_body_of,
     sender_of,
-    text_parameter,
+    symbol_filter,
 )
 from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.positions.close_by import CloseBy
@@ -33,7 +33,7 @@ async def list_open(request: Request) -> Response:
     """GET /positions."""
     lane = lane_of(request)
     magic = integer_parameter(request, "magic")
-    views = list_positions(lane, text_parameter(request, "symbol"), magic)
+    views = list_positions(lane, symbol_filter(request), magic)
     await lane.settled()
     return json_response(views)
 
