@@ -150,7 +150,12 @@ def test_pending_orders_go_before_positions_the_costliest_first():
 def test_a_stop_out_looks_at_the_margin_of_each_order_once(monkeypatch):
     seen = []
     cost = margins.order_margin
-    monkeypatch.setattr(margins, "order_margin", lambda *args: seen.append(args) or cost(*args))
+
+    def counted(*args):
+        seen.append(args)
+        return cost(*args)
+
+    monkeypatch.setattr(margins, "order_margin", counted)
     desk = Desk(deposit=400_000, euro={"margin_rates": (LOT,) * 8}, limit_orders=0)
     desk.open()
     for number in range(100):
