@@ -167,9 +167,13 @@ class FarConnector(SimConnector):
 class Spy:
     """Counts the calls of a method while it is entered, so that a test can wait for them."""
 
-    def __init__(self, owner: object, name: str) -> None:
+    def __init__(
+        self, owner: object, name: str, when: Callable[..., bool] = lambda *_, **__: True
+    ) -> None:
+        """`when` says of a call's arguments whether it counts."""
         self._owner = owner
         self._name = name
+        self._when = when
         self._called = threading.Condition()
         self.count = 0
 
@@ -182,11 +186,11 @@ class Spy:
         method = getattr(self._owner, self._name)
         self._own = vars(self._owner).get(self._name)
 
-        def watched(*args: Any) -> Any:
+        def watched(*args: Any, **named: Any) -> Any:
             with self._called:
-                self.count += 1
+                self.count += self._when(*args, **named)
                 self._called.notify_all()
-            return method(*args)
+            return method(*args, **named)
 
         setattr(self._owner, self._name, watched)
         return self

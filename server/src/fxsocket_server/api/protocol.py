@@ -285,7 +285,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        else:
+        elif not self.transport.is_closing():  # a reset may have come before the answer ended
             self._close()
 
     def send_400_response(self, msg: str) -> None:
