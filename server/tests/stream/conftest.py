@@ -299,6 +299,11 @@ class World:
         self.server = StreamServer(self.hub, "127.0.0.1", 0)
         self.port = 0
 
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The names of all actions that clients can ask for."""
+        return tuple(self.hub._actions.by_name)
+
     async def link(
         self, account_id: str = "acc_1", user_id: str = "usr_1", feed: ManualFeed | None = None
     ) -> Lane:
