@@ -1,12 +1,14 @@
 """Who may do what to whose on the stream: every action, every scope, own and foreign accounts."""
 
+from typing import Any
+
 import pytest
 
 from fxsocket_server.security.principal import Scope
 
 ORDER = {"symbol": "EURUSD", "type": "BUY", "volume": 0.01}
 # A sound frame of each action that means an account.
-FRAMES = {
+FRAMES: dict[str, dict[str, Any]] = {
     "order.place": {"order": ORDER},
     "order.modify": {"order_id": "ord_none", "patch": {"sl": 1.0}},
     "order.cancel": {"order_id": "ord_none"},
