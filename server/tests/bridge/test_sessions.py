@@ -517,6 +517,31 @@ async def test_a_flood_of_events_is_bounded_by_the_window(
         assert told == list(range(20))
 
 
+@on_loop
+async def test_an_event_that_comes_twice_or_is_older_than_the_hello_is_not_booked(
+    tmp_path: Path,
+) -> None:
+    async with both(tmp_path) as b:
+        await b.booth.hang_up()
+        await b.connected(2)
+        caller = await guest(b.door.port)
+        ready = await caller.greet(q=5)
+        assert isinstance(ready, messages.Ready)
+        assert ready.rx is None
+        words = len(b.sink.words.seen)
+        for q in (5, 6, 6, 4, 7):
+            caller.say(messages.Ev(q=q, ms=MONDAY_MS, f=(BalanceFact(balance=q, credit=0),)))
+        await b.sink.words.count(words + 2)
+        acked = set()
+        while 7 not in acked:
+            word = await caller.hear()
+            assert word is not None
+            acked |= {word.q} if isinstance(word, messages.Ack) else set()
+        told = [fact.balance for fact in b.sink.facts if isinstance(fact, BalanceFact)]
+        assert told == [6, 7]
+        caller.writer.close()
+
+
 # --- ticks -----------------------------------------------------------------------------------
 
 
@@ -532,3 +557,19 @@ async def test_without_credit_only_the_newest_price_is_kept(
         await b.sink.words.count(words + 2)
         assert [tick.bid for tick in b.sink.ticks[-2:]] == [108_341, 108_350]
         assert b.booth.terminal.outbox.dropped_ticks == 8
+
+
+@on_loop
+async def test_a_price_is_shown_after_the_facts_before_it_are_durable(tmp_path: Path) -> None:
+    async with both(tmp_path) as b:
+        b.sink.hold = asyncio.Event()
+        words = len(b.sink.words.seen)
+        await b.booth.terminal.on_facts((BalanceFact(balance=1, credit=0),), MONDAY_MS)
+        await b.booth.connector.set_price("EURUSD", 108_500, 108_510)
+        await b.sink.words.count(words + 1)
+        await b.door.connector.snapshot()
+        await b.door.connector.snapshot()  # there and back, twice: the price is here
+        assert b.sink.ticks == []
+        b.sink.hold.set()
+        await b.sink.words.count(words + 2)
+        assert [tick.bid for tick in b.sink.ticks] == [108_500]
