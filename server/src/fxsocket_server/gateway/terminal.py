@@ -61,14 +61,14 @@ class Terminal:
                 "unavailable",
                 f"the terminal of account {self._lane.account.id} is not connected ({self.fault}); "
                 "nothing was sent",
-                retry_after_s=5,
+                retry_after_s=1,
             )
         if opens and self.fault:
             raise Problem(
                 "unavailable",
                 f"account {self._lane.account.id} is not reconciled with its terminal "
                 f"({self.fault}): closing is allowed, opening is not yet; nothing was sent",
-                retry_after_s=5,
+                retry_after_s=1,
             )
 
     # --- coming and going --------------------------------------------------------------------
@@ -99,6 +99,8 @@ class Terminal:
             await self._book_what_happened()
             for running in self._lane.outstanding:
                 await self.look_up(running)
+                if not running.concluded:  # its reply went to a session that is gone
+                    await self._mark_unknown(running)
             if self.connected:
                 self.fault = ""
         except (Unreachable, Problem) as error:
