@@ -26,7 +26,7 @@ from fxsocket_server.testkit.process import ServerProcess, TerminalProcess, link
 from .bots import HEADERS, WATCHDOG_S, Bot, Field
 from .test_kill import read_all, read_events
 
-BOTS = 4
+BOTS = 6
 KILLS = 120
 SOAK_KILLS = 2_000
 SERVER, LOGIN = "FxSocket-Demo", 1_234_567
@@ -71,7 +71,7 @@ class Ground:
 
     def run_on(self) -> None:
         """Let the bots send a few requests more."""
-        self.field.wait_for_sent(self.field.sent + self._rng.randint(1, 12))
+        self.field.wait_for_sent(self.field.sent + self._rng.randint(1, 20))
 
     def kill(self, victim: str) -> None:
         """Kill one of the two at random and start it again."""
@@ -235,7 +235,7 @@ def test_the_ledger_and_the_answers_agree(tmp_path: Path, rng: random.Random) ->
     kills = int(os.environ.get("FXSOCKET_TEST_KILLS", KILLS))
     counts = trade_through(tmp_path, rng, kills)
     print(f"{kills} kills: {dict(counts)}")
-    assert counts["executed"] > kills
+    assert counts["executed"] > kills // 2
 
 
 @pytest.mark.soak

@@ -16,10 +16,11 @@ import msgspec
 import pytest
 import requests
 
-from fxsocket_server.testkit.process import ServerProcess
+from fxsocket_server.testkit.process import ServerProcess, TerminalProcess, link_terminal
 
 KEY = "test-key"
 STALL_MS = 12_000
+SERVER, LOGIN = "FxSocket-Demo", 1_234_567
 WATCHDOG_S = 60
 
 Shared = Callable[..., Path]
@@ -83,6 +84,51 @@ def test_a_broker_that_stalls_trades_once(
     order = place_order("EURUSD", "BUY", 0.1, sl=1.0720, tp=1.0950)
     assert order is not None
     only_position(demo, order["id"])
+
+
+def free_port() -> int:
+    """A port that a server can have again after it was killed."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_a_server_killed_in_the_middle_trades_once(shared_path: Shared, tmp_path: Path) -> None:
+    """The terminal stands outside: it has taken the order, and its broker stalls."""
+    link = link_terminal(tmp_path / "data", SERVER, LOGIN)
+    server = ServerProcess(tmp_path / "data", "--port", str(free_port()), command="serve")
+    terminal = TerminalProcess(
+        tmp_path / "terminal", server.start().bridge, link.token, "--server", SERVER,
+        "--login", str(LOGIN), "--seed", "1", "--fault", f"delay_ms={STALL_MS},times=1",
+    )  # fmt: skip
+    with server.ending(), terminal:
+        terminal.wait("connected")
+        ready(server)
+        place_order = bot_of(shared_path, server.addresses.rest)
+        with ThreadPoolExecutor(1) as thread:
+            placing = thread.submit(place_order, "EURUSD", "BUY", 0.1, sl=1.0720, tp=1.0950)
+            with terminal.ledger() as ledger:
+                while not ledger.begun():  # until the terminal has taken it
+                    api(server, "GET", "/events?after=0&wait_ms=50")
+            server.kill()
+            server.start()
+            order = placing.result(WATCHDOG_S)
+        assert order is not None
+        only_position(server, order["id"])
+        with terminal.ledger() as ledger:
+            assert len(ledger.orders()) == 1
+
+
+def ready(server: ServerProcess) -> None:
+    """Wait until the account takes orders: its terminal is there and reconciled."""
+    body = {"symbol": "EURUSD", "type": "BUY", "volume": 0.1}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    url = server.addresses.rest + "/orders/check"
+    pause = threading.Event()  # never set: nothing tells of an account's first contact
+    for _ in range(WATCHDOG_S * 10):
+        if requests.post(url, headers=headers, json=body, timeout=WATCHDOG_S).status_code == 200:
+            return
+        pause.wait(0.1)
+    raise AssertionError("the account is not ready")
 
 
 # --- what is honest ------------------------------------------------------------------------------

@@ -11,7 +11,10 @@ from fxsocket_server.settings import SettingsError
 
 
 def put_faults(texts: Iterable[str], switch: FaultSwitch) -> None:
-    """Put faults in force, each `NAME[:KEY=VALUE,...]`; SettingsError names option and fix."""
+    """Put faults in force; SettingsError names option and fix.
+
+    Each is a scenario, `NAME[:KEY=VALUE,...]`, or settings of its own, `KEY=VALUE[,...]`.
+    """
     for text in texts:
         try:
             switch.put_fault(_fault_of(text))
@@ -21,6 +24,9 @@ def put_faults(texts: Iterable[str], switch: FaultSwitch) -> None:
 
 def _fault_of(text: str) -> Fault:
     name, _, rest = text.partition(":")
+    if "=" in name:
+        name, rest = "", text
     pairs = [item.partition("=") for item in rest.split(",") if item.strip()]
     settings = {key.strip(): value.strip() for key, _, value in pairs}
-    return fault_of(convert({"scenario": name, **settings}, FaultRequest, from_text=True))
+    named = {"scenario": name} if name else {}
+    return fault_of(convert({**named, **settings}, FaultRequest, from_text=True))

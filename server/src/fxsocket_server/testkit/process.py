@@ -100,6 +100,14 @@ class OwnProcess:
         self._process.stdout.close()
         self._process = None
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Kill what is still running of a process that was started before."""
+        try:
+            yield
+        finally:
+            self.__exit__(None, None, None)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

@@ -33,7 +33,8 @@ async def check_order(
 ) -> CheckView:
     """Ask the broker what an order of an API key would lead to.
 
-    Raises the same problems as placing it where the symbol's or the risk rules refuse it.
+    Raises the same problems as placing it where the symbol's or the risk rules refuse it, or the
+    terminal cannot take it now.
     """
     command = Command(
         id=request_id,
@@ -45,6 +46,7 @@ async def check_order(
         api_key_id=api_key_id,
     )
     intent = PlaceOrder(request)(lane, command)
+    lane.terminal.check(opens=True)
     lane.risk.judge(command, intent.order)
     result = await lane.connector.check(intent.request)
     figures, money = result.figures, POWERS[lane.account.money_digits]
