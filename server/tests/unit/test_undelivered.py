@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from fxsocket_server.core import limits
+from fxsocket_server.core.errors import JournalUnavailable
 from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.delivery import Delivery, DeliveryGuard
 from fxsocket_server.gateway.positions.close import ClosePosition
 
 from ..api.world import FarConnector, Spy, on_loop
-from .lane_bench import Bench, bench, shown, turn
+from .lane_bench import Bench, bench, refusing, shown, turn
 
 
 def lost() -> Delivery:
@@ -41,6 +42,19 @@ async def test_a_lost_answer_is_given_to_an_equal_retry(tmp_path: Path) -> None:
         retry = await delivered(b)
         assert (retry.replayed, retry.inferred, retry.body) == (True, True, first.body)
         assert len(b.orders()) == 1
+
+
+@on_loop
+async def test_a_command_that_left_no_trace_protects_nothing_when_its_answer_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as b:
+        delivery = Delivery()
+        with refusing(tmp_path), pytest.raises(JournalUnavailable):
+            await b.send(delivery)
+        delivery.connection_lost(reset=True)
+        retry = await delivered(b)
+        assert (retry.inferred, len(b.orders())) == (False, 1)
 
 
 @on_loop

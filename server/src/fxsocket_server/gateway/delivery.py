@@ -60,7 +60,8 @@ class Undelivered(Struct, eq=False, gc=False):
     """A command whose answer may have been lost; `number` tells the older from the newer.
 
     `lost_ms` and `settled_ms` (monotonic) are when its connection ended and when it had an
-    outcome; `claimed` says that a retry has it, `marked` that the journal takes it as arrived.
+    outcome; `claimed` says that a retry has it, `marked` that the journal takes it as arrived,
+    `void` that the command left no trace.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Undelivered(Struct, eq=False, gc=False):
     settled_ms: float | None = None
     claimed: bool = False
     marked: bool = False
+    void: bool = False
 
     def is_over(self, now_ms: float) -> bool:
         """Whether it is too late for a retry."""
@@ -134,9 +136,10 @@ class DeliveryGuard:
         self._lost.setdefault(asked, []).append(entry)
 
     def discard(self, command_id: str) -> None:
-        """A command left no trace: it protects nothing."""
+        """A command left no trace: it protects nothing, whatever becomes of its answer."""
         entry = self._open.pop(command_id, None)
         if entry is not None:
+            entry.void = True
             self._drop(entry)
 
     def forget_old(self, asked: Asked | None = None) -> None:
@@ -147,6 +150,8 @@ class DeliveryGuard:
             self._put(key, entries)
 
     def _heard(self, entry: Undelivered, *, delivered: bool) -> None:
+        if entry.void:
+            return
         if delivered:
             self._drop(entry)
             self._mark(entry.command_id, True)

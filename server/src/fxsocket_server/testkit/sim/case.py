@@ -23,6 +23,7 @@ class Case(Struct):
     deals: list[Deal]
     begun: set[str]  # tags that the terminal began, and does not know the end of
     held: TerminalSnapshot
+    loses_answers: bool  # an answer may be lost after it was written
 
     @property
     def told(self) -> Iterator[tuple[str, dict[str, Any]]]:

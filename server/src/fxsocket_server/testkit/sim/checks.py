@@ -11,7 +11,7 @@ from fxsocket_server.model.records import Position
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
 from fxsocket_server.testkit.sim.against_ledger import against_ledger
 from fxsocket_server.testkit.sim.case import Case
-from fxsocket_server.testkit.sim.clients import Deed, is_final, is_stored
+from fxsocket_server.testkit.sim.clients import is_final, is_stored
 
 if TYPE_CHECKING:
     from fxsocket_server.testkit.sim.world import World
@@ -29,13 +29,15 @@ _NEXT = {
 }  # fmt: skip
 
 
-async def _case(lane: Lane, deeds: list[Deed], ledger: TerminalLedger | None) -> Case:
+async def _case(world: "World", lane: Lane, ledger: TerminalLedger | None) -> Case:
+    deeds = [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
     query = OrderQuery(account_id=lane.account.id, limit=_ALL)
     orders = {order.id: order for _, order in lane.journal.orders(query)}
     deals = sorted((deal for _, deal in lane.journal.deals(query)), key=lambda d: d.ticket)
     events = lane.journal.events(lane.account.id, 0, _ALL)
     begun = set() if ledger is None else set(ledger.begun())
-    return Case(lane, deeds, events, orders, deals, begun, await lane.connector.snapshot())
+    held = await lane.connector.snapshot()
+    return Case(lane, deeds, events, orders, deals, begun, held, world.plan.loses_answers)
 
 
 async def check_world(world: "World") -> None:
@@ -43,12 +45,11 @@ async def check_world(world: "World") -> None:
     for bot in world.bots:
         for deed in [deed for deed in bot.deeds if deed.final and is_stored(deed.final)]:
             if bot.would_ask_again() and await bot.ask_again(deed) is None:
-                world.wrong("I2", f"{deed.key} was answered, and is no more")
+                world.wrong("I2", f"{deed.label} was answered, and is no more")
     for lane in world.server.program.lanes():
         terminal = world.terminals.get(lane.account.id)
         ledger = None if terminal is None else terminal.program.ledger
-        deeds = [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
-        case = await _case(lane, deeds, ledger)
+        case = await _case(world, lane, ledger)
         found = [(invariant, detail) for invariant, check in _CHECKS for detail in check(case)]
         if ledger is not None:
             found += against_ledger(case, ledger)
@@ -74,11 +75,33 @@ def _once(case: Case) -> Iterator[str]:
         for order in case.orders.values()
         if order.id not in closing and order.ticket is not None
     )
+    wanted = Counter(d.magic for d in case.deeds if d.path == "/v1/orders")
+    for magic, count in wanted.items():
+        if opened[magic] > count:
+            yield f"the order with magic {magic} was executed {opened[magic]} times"
+        if placed[magic] > count:
+            yield f"the order with magic {magic} became {placed[magic]} orders"
+    closed = Counter(d.position_id for d in case.deals if d.entry is DealEntry.OUT)
+    for position_id, count in closed.items():
+        closing = [d for d in case.deeds if d.path.startswith(f"/v1/positions/{position_id}")]
+        if count > len(closing):
+            yield f"{position_id} was closed {count} times by {len(closing)} commands"
+
+
+def _honest(case: Case) -> Iterator[str]:
+    """I1: two equal orders without a key whose answers both arrived are two orders.
+
+    Where answers can be lost after they were written, the guard may take the second for a retry.
+    """
+    if case.loses_answers:
+        return
+    answered: dict[tuple[int, str], list[str]] = {}
     for deed in case.deeds:
-        if opened[deed.magic] > 1:
-            yield f"{deed.key} was executed {opened[deed.magic]} times"
-        if placed[deed.magic] > 1:
-            yield f"{deed.key} became {placed[deed.magic]} orders"
+        if deed.key is None and deed.path == "/v1/orders" and deed.was_done:
+            answered.setdefault((deed.magic, deed.bot), []).append(deed.view["id"])
+    for (magic, _), ids in answered.items():
+        if len(set(ids)) != len(ids):
+            yield f"two orders with magic {magic} were wanted, one was made: {ids}"
 
 
 def _answers(case: Case) -> Iterator[str]:
@@ -88,16 +111,16 @@ def _answers(case: Case) -> Iterator[str]:
         if deed.path != "/v1/orders" or deed.final is None:
             continue
         if deed.final.status != 200:
-            if opened[deed.magic]:
-                yield f"{deed.key} was refused with {deed.final.body!r}, but executed"
+            if opened[deed.magic] and deed.key is not None:
+                yield f"{deed.label} was refused with {deed.final.body!r}, but executed"
             continue
         order = case.orders.get(deed.view["id"])
         if order is None:
-            yield f"{deed.key} was answered {deed.view['id']}, which does not exist"
-        elif deed.view["status"] == "FILLED" and opened[deed.magic] != 1:
-            yield f"{deed.key} was said to be filled, but has no deal"
-        elif deed.view["status"] == "REJECTED" and opened[deed.magic]:
-            yield f"{deed.key} was said to be rejected, but has a deal"
+            yield f"{deed.label} was answered {deed.view['id']}, which does not exist"
+        elif deed.view["status"] == "FILLED" and not opened[deed.magic]:
+            yield f"{deed.label} was said to be filled, but has no deal"
+        elif deed.view["status"] == "REJECTED" and opened[deed.magic] and deed.key is not None:
+            yield f"{deed.label} was said to be rejected, but has a deal"
 
 
 def _same_answers(case: Case) -> Iterator[str]:
@@ -105,7 +128,7 @@ def _same_answers(case: Case) -> Iterator[str]:
     for deed in case.deeds:
         bodies = {(r.status, r.body) for r in deed.replies if is_final(r) and is_stored(r)}
         if len(bodies) > 1:
-            yield f"{deed.key} was answered in {len(bodies)} ways: {sorted(bodies)}"
+            yield f"{deed.label} was answered in {len(bodies)} ways: {sorted(bodies)}"
 
 
 def _deals_told(case: Case) -> Iterator[str]:
@@ -183,6 +206,7 @@ def _settled(case: Case) -> Iterator[str]:
 
 _CHECKS = (
     ("I1", _once),
+    ("I1", _honest),
     ("I2", _same_answers),
     ("I5", _answers),
     ("I6", _deals_told),

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fxsocket_server.testkit.http_client import HttpConnection, Reply
 from fxsocket_server.testkit.loop import SimLoop
@@ -31,6 +32,16 @@ class Deed(Struct):
     replies: list[Reply] = []
     final: Reply | None = None
     gave_up: bool = False
+
+    @property
+    def label(self) -> str:
+        """What it is called in a trace."""
+        return self.key or f"{self.bot}-{self.magic}"
+
+    @property
+    def was_done(self) -> bool:
+        """Whether it was answered with success."""
+        return self.final is not None and self.final.status == 200
 
     @property
     def view(self) -> dict[str, Any]:
@@ -86,7 +97,8 @@ class Bot:
         draw = self._chance.below(10)
         if draw < 3 and filled:
             position_id = self._chance.choice(filled).view["position_id"]
-            return self._deed("DELETE", f"/v1/positions/{position_id}")
+            part = self._chance.choice(("", "", "?volume=0.01"))
+            return self._deed("DELETE", f"/v1/positions/{position_id}{part}")
         if draw in {3, 4} and placed:
             order = self._chance.choice(placed).view
             path = f"/v1/orders/{order['id']}"
@@ -109,10 +121,14 @@ class Bot:
         self._magic += 1
         if path == "/v1/orders" and body is not None:
             body["magic"] = self._magic
-        key = f"{self.name}-{self._magic}"
-        deed = Deed(self.name, self._account_id, method, path, key, body, self._magic, replies=[])
+        deed = Deed(
+            self.name, self._account_id, method, path, self._key(), body, self._magic, replies=[]
+        )
         self.deeds.append(deed)
         return deed
+
+    def _key(self) -> str | None:
+        return f"{self.name}-{self._magic}"
 
     # --- how it gets it ----------------------------------------------------------------------
 
@@ -141,18 +157,18 @@ class Bot:
 
     async def _attempt(self, deed: Deed, timeout_s: float) -> Reply | None:
         deed.attempts += 1
-        self._trace.note(f"{self.name} {deed.method} {deed.path} {deed.key} #{deed.attempts}")
+        self._trace.note(f"{self.name} {deed.method} {deed.path} {deed.label} #{deed.attempts}")
         try:
             async with asyncio.timeout(timeout_s):
                 reply = await self._send(deed)
         except (ConnectionError, TimeoutError) as error:
             self._hang_up()
-            self._trace.note(f"{self.name} {deed.key} {type(error).__name__}")
+            self._trace.note(f"{self.name} {deed.label} {type(error).__name__}")
             self._trace.mark(f"client.{type(error).__name__}")
             return None
         deed.replies.append(reply)
         replayed = reply.headers.get("idempotency-replayed", "-")
-        self._trace.note(f"{self.name} {deed.key} {reply.status} {replayed} {reply.body!r}")
+        self._trace.note(f"{self.name} {deed.label} {reply.status} {replayed} {reply.body!r}")
         self._trace.mark(f"client.replayed_{replayed}" if replayed != "-" else "client.answered")
         return reply
 
@@ -176,6 +192,38 @@ class Bot:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class PlainBot(Bot):
+    """A client without keys: it gives an order up after some tries, as many a script does."""
+
+    def _place(self) -> Deed:
+        """Now and then the same again: two equal orders that are both wanted."""
+        last = self.deeds[-1] if self.deeds else None
+        if last is not None and last.path == "/v1/orders" and self._chance.happens(0.2):
+            again = replace(last, attempts=0, replies=[], final=None, gave_up=False)
+            self.deeds.append(again)
+            return again
+        return super()._place()
+
+    def _key(self) -> str | None:
+        return None
+
+    def would_ask_again(self) -> bool:
+        """Never: without a key that would be another command."""
+        return False
+
+    async def _carry_out(self, deed: Deed) -> None:
+        """Send it, and again after a timeout, a lost connection or a 5xx; then give up."""
+        for attempt in range(1, _TRIES + 1):
+            reply = await self._attempt(deed, self._chance.choice((3.0, 10.0)))
+            self._hang_up()
+            if reply is not None and reply.status < 500:
+                deed.final = reply
+                return
+            await asyncio.sleep(2**attempt)
+        deed.gave_up = True
+        self._trace.mark("client.gave_up")
 
 
 def _has(deed: Deed, status: str) -> bool:

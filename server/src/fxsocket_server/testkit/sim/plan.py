@@ -36,6 +36,23 @@ class Plan(Struct, frozen=True):
     faults: tuple[str, ...]
 
     @property
+    def guards_plain_bots(self) -> bool:
+        """Whether retries without a key are safe here, by all that is promised of them.
+
+        Nobody can tell a swallowed answer from one that arrived, nor a request that comes after its
+        own retry from a new one; and over a restart only the wall clock tells how old an answer is.
+        """
+        restarts = any("crash" in fault for fault in self.faults)
+        return not (
+            {"swallow", "slow_net"} & {*self.faults} or (restarts and "wall_clock" in self.faults)
+        )
+
+    @property
+    def loses_answers(self) -> bool:
+        """Whether the server may not know that an answer has arrived."""
+        return bool({"cut", "swallow", "slow_net", "crash", "crash_at_point"} & {*self.faults})
+
+    @property
     def clock_error_s(self) -> float:
         """How far a terminal's idea of the server's clock may be behind: the least way there."""
         return 6.1 if "slow_net" in self.faults else 0.01

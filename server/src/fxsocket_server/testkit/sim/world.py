@@ -23,7 +23,7 @@ from fxsocket_server.testkit.net import SimNet
 from fxsocket_server.testkit.rng import Chance
 from fxsocket_server.testkit.sim.chaos import Chaos
 from fxsocket_server.testkit.sim.checks import check_world
-from fxsocket_server.testkit.sim.clients import Bot
+from fxsocket_server.testkit.sim.clients import Bot, PlainBot
 from fxsocket_server.testkit.sim.host import Host, Program
 from fxsocket_server.testkit.sim.parts import connector_token, sim_account, terminal_account
 from fxsocket_server.testkit.sim.plan import Plan, plan_of
@@ -34,6 +34,7 @@ from fxsocket_server.testkit.sim.trace import Trace, Violation
 P = TypeVar("P", bound=Program)
 
 _HTTP_LOG = "uvicorn.error"
+_PATIENCE_S = 16  # what a client that knows no better waits between its tries
 _HEAL_S = 30  # after everything was put right, all is settled within this
 
 
@@ -116,7 +117,10 @@ class World:
         name = f"bot{number}"
         accounts = list(self.machine.accounts)
         account_id = accounts[number % len(accounts)]
-        return Bot(name, account_id, number, self.loop, self._chance.split(name), self.trace)
+        chance = self._chance.split(name)
+        plain = self.plan.guards_plain_bots and chance.happens(0.5)
+        kind = PlainBot if plain else Bot
+        return kind(name, account_id, number, self.loop, chance, self.trace)
 
     # --- what it watches ---------------------------------------------------------------------
 
@@ -178,7 +182,7 @@ class World:
 
     def _unfinished_s(self) -> float:
         """How long the bots still want to trade, were everything answered at once."""
-        return self.plan.deeds * (2 * self.plan.pause_s + 1)
+        return self.plan.deeds * (2 * self.plan.pause_s + 1) + _PATIENCE_S
 
     async def _settle(self) -> None:
         """Let what is under way come to its end; only what nobody knows takes all the time."""
