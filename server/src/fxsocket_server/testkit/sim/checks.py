@@ -83,9 +83,9 @@ def _once(case: Case) -> Iterator[str]:
             yield f"the order with magic {magic} became {placed[magic]} orders"
     closed = Counter(d.position_id for d in case.deals if d.entry is DealEntry.OUT)
     for position_id, count in closed.items():
-        closing = [d for d in case.deeds if d.path.startswith(f"/v1/positions/{position_id}")]
-        if count > len(closing):
-            yield f"{position_id} was closed {count} times by {len(closing)} commands"
+        asked = sum(d.path.startswith(f"/v1/positions/{position_id}") for d in case.deeds)
+        if count > asked:
+            yield f"{position_id} was closed {count} times by {asked} commands"
 
 
 def _honest(case: Case) -> Iterator[str]:

@@ -118,7 +118,7 @@ class World:
         accounts = list(self.machine.accounts)
         account_id = accounts[number % len(accounts)]
         chance = self._chance.split(name)
-        plain = self.plan.guards_plain_bots and chance.happens(0.5)
+        plain = self.plan.guards_plain_bots and chance.happens(0.7)
         kind = PlainBot if plain else Bot
         return kind(name, account_id, number, self.loop, chance, self.trace)
 
