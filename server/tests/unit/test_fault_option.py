@@ -32,6 +32,7 @@ class Switch:
     ("text", "fault"),
     [
         ("lost_reply", Fault(scenario="lost_reply", lose_reply=True, times=1)),
+        ("delay_ms=500,times=1", Fault(delay_ms=500, times=1)),
         ("lost_reply:times=null", Fault(scenario="lost_reply", lose_reply=True)),
         (
             "slow_broker:delay_ms=5, delay_shape=UNIFORM,seed=7,freeze=true",

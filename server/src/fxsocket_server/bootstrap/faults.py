@@ -25,8 +25,9 @@ def put_faults(texts: Iterable[str], switch: FaultSwitch) -> None:
 def _fault_of(text: str) -> Fault:
     name, _, rest = text.partition(":")
     if "=" in name:
-        name, rest = "", text
+        scenario, rest = {}, text
+    else:
+        scenario = {"scenario": name}
     pairs = [item.partition("=") for item in rest.split(",") if item.strip()]
     settings = {key.strip(): value.strip() for key, _, value in pairs}
-    named = {"scenario": name} if name else {}
-    return fault_of(convert({**named, **settings}, FaultRequest, from_text=True))
+    return fault_of(convert({**scenario, **settings}, FaultRequest, from_text=True))
