@@ -55,6 +55,7 @@ def tls(folder: Path) -> Iterator[ServerProcess]:
 # Which server each page talks about. A recording reads the same every time, a live market does not.
 PAGES: dict[str, Serve] = {
     "docs/how-to/chaos-sandbox.md": demo,
+    "docs/how-to/check-batch-and-close.md": demo,
     "docs/how-to/clone-your-broker.md": demo,
     "docs/how-to/replay-recorded-ticks.md": replay,
     "docs/how-to/run-behind-tls.md": tls,
