@@ -200,6 +200,14 @@ def test_events(rest, reply, order_row):
     assert rest.header("X-Request-Timeout-Ms") == ["40000"]
 
 
+def test_halting_an_account(rest, reply):
+    rest.answers(reply({**ACCOUNT, "trade_allowed": False}), reply(ACCOUNT))
+    assert not rest.call(lambda c: c.accounts.halt("acc_1", "news")).trade_allowed
+    assert rest.call(lambda c: c.accounts.resume("acc_1", "over")).trade_allowed
+    assert rest.sent == ["POST /v1/accounts/acc_1/halt", "POST /v1/accounts/acc_1/resume"]
+    assert rest.bodies() == [{"reason": "news"}, {"reason": "over"}]
+
+
 def test_set_price(rest, reply):
     rest.answers(reply(QUOTE))
     assert rest.call(lambda c: c.sim.set_price("EURUSD", 1.0834, 1.08343)).bid == 1.0834

@@ -7,6 +7,7 @@ import pytest
 
 from fxsocket_server.gateway.risk.rules import rules_of
 from fxsocket_server.security.principal import Scope
+from fxsocket_server.storage.journal.audit import audit
 
 from .client import Api, body, order_of
 from .world import World
@@ -109,3 +110,10 @@ def test_halting_gets_through_when_requests_are_throttled(
     secret = world.add_key(accounts=(account,))
     world.drain(secret, world.context.requests)
     assert halted(connect(secret), account, "halt")["trade_allowed"] is False
+
+
+def test_halts_stand_in_a_journal_that_verifies(world: World, api: Api, account: str) -> None:
+    for word in ("halt", "resume", "halt"):
+        halted(api, account, word)
+    report = audit(world.journal_path, lambda *_: None)
+    assert report.findings == []

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from fxsocket_server.core import limits
 from fxsocket_server.core.codec import convert, decode_object, encode
 from fxsocket_server.core.errors import Problem
 
@@ -147,3 +148,23 @@ def test_an_answer_repeats_only_the_beginning_of_what_was_sent() -> None:
 def test_a_fitting_object_becomes_the_struct() -> None:
     thing = convert({"name": "a", "colour": "GREEN", "inner": {"number": 3}}, Thing)
     assert thing == Thing("a", Colour.GREEN, Inner(3))
+
+
+def nested(levels: int, opening: bytes, closing: bytes) -> bytes:
+    """An object that holds so many levels in all."""
+    inside = levels - 1
+    return b'{"a":' + opening * inside + b"1" + closing * inside + b"}"
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("levels", [limits.JSON_DEPTH + 1, 500, 100_000 // 6])
+def test_a_body_nests_no_deeper_than_the_limit(opening: bytes, closing: bytes, levels: int) -> None:
+    assert decode_object(nested(limits.JSON_DEPTH, opening, closing))
+    with pytest.raises(Problem, match=f"deeper than {limits.JSON_DEPTH} levels") as caught:
+        decode_object(nested(levels, opening, closing))
+    assert caught.value.kind.code == "malformed_json"
+
+
+def test_brackets_in_texts_and_side_by_side_are_no_depth() -> None:
+    assert decode_object(b'{"a":"' + b"[{" * 100 + b'"}')
+    assert decode_object(b'{"a":[' + b",".join([b"[]"] * 100) + b"]}")

@@ -78,6 +78,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
         _explain(body)
     if type(value) is not dict:
         raise Problem("validation_error", "the body must be a JSON object {...}", pointer="/")
+    if body.count(b"[") + body.count(b"{") > limits.JSON_DEPTH:  # fewer cannot nest deeper
+        _check_depth(value)
     # One colon per pair: as many colons as keys proves that no key came twice.
     if body.count(b":") != len(value):
         _refuse_duplicates(body)
@@ -95,6 +97,20 @@ def _refuse_duplicates(body: bytes) -> None:
         ) from None
     except RecursionError:
         _too_deep()
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(limits.JSON_DEPTH):
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return
+    _too_deep()
 
 
 def _too_deep() -> NoReturn:

@@ -36,3 +36,16 @@ class AsyncAccountsResource:
     async def get(self, account_id: str) -> AccountSummary:
         """One account, connected or not; raises NotFoundError."""
         return await self._requester.send(Call("GET", path("accounts", account_id), _read_summary))
+
+    async def halt(self, account_id: str, reason: str) -> Account:
+        """Stop opening on an account until `resume`; closing and cancelling go on."""
+        return await self._send(account_id, "halt", reason)
+
+    async def resume(self, account_id: str, reason: str) -> Account:
+        """Allow opening again."""
+        return await self._send(account_id, "resume", reason)
+
+    async def _send(self, account_id: str, verb: str, reason: str) -> Account:
+        where = path("accounts", account_id, verb)
+        call = Call("POST", where, _read_account, None, {"reason": reason})
+        return await self._requester.send(call)
