@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import uvicorn
-from msgspec import Struct
+from msgspec import Struct, structs
 from uvicorn.server import ServerState
 
 from fxsocket_server.api.protocol import ConnectionBounds, GuardedProtocol, House
 from fxsocket_server.core import limits
+from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.security.doorkeeper import Doorkeeper
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -366,3 +367,60 @@ def test_who_has_gone_makes_room() -> None:
     first.protocol.connection_lost(None)
     assert desk.connect().state == "open"
     assert len(desk.doorkeeper) == 1
+
+
+# --- many requests, and the last byte ----------------------------------------------------------
+
+
+def test_the_heads_of_a_connection_are_not_added_up() -> None:
+    desk = Desk()
+    line = desk.connect()
+    for _ in range(2 * limits.HEADER_BYTES // len(REQUEST)):
+        line.receive(REQUEST)
+        line.read(10_000)
+    line.receive(HALF)
+    assert line.state == "open"
+
+
+class Told(Delivery):
+    """Remembers that its answer was written."""
+
+    written = False
+
+    def answer_written(self) -> None:
+        self.written = True
+
+
+def test_an_answer_is_written_when_its_last_byte_has_left() -> None:
+    desk = Desk()
+    desk.size = limits.ANSWER_STALL_BYTES // 4  # less than what makes a writer wait
+    told = Told()
+    desk.house = structs.replace(desk.house, delivery=lambda: told)
+    line = desk.connect()
+    line.receive(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    line.read(line.unread - 1)
+    assert not told.written
+    line.read(1)
+    assert told.written
+
+
+@pytest.mark.parametrize(
+    ("unacknowledged", "told"), [(0, "written"), (1, "written"), (500, "lost")]
+)
+def test_an_end_that_crossed_the_answer_is_told_from_one_after_reading(
+    unacknowledged: int, told: str
+) -> None:
+    desk = Desk()
+    fates: list[str] = []
+    delivery = Delivery()
+    delivery.listen(lambda arrived: fates.append("written" if arrived else "lost"))
+    desk.house = structs.replace(
+        desk.house, delivery=lambda: delivery, unacknowledged=lambda _: unacknowledged
+    )
+    line = desk.connect()
+    line.receive(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    line.read(10_000)
+    assert fates == ["written"]
+    assert line.protocol.eof_received() is False
+    line.protocol.connection_lost(None)
+    assert fates[-1] == told
