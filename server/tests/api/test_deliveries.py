@@ -154,13 +154,13 @@ async def test_a_last_answer_that_is_not_read_is_lost() -> None:
 
 @on_uvloop
 async def test_nothing_is_served_after_the_last_answer() -> None:
-    async with open_port(requests=2, close_ms=10 * WATCHDOG_S * 1000) as port:
+    async with open_port(requests=1, close_ms=10 * WATCHDOG_S * 1000) as port:
         line = await port.connect()
         await line.send(b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" * 3)
         answers = await line.rest()
-        assert answers.count(b"HTTP/1.1 200 OK") == 2
+        assert answers.count(b"HTTP/1.1 200 OK") == 1
         assert answers.count(b"connection: close") == 1
-        assert port.served == ["/now", "/now"]
+        assert port.served == ["/now"]
         line.close()
         await port.until(lambda: port.left == 1)  # long before the server would cut it
 
