@@ -58,6 +58,27 @@ async def test_a_command_that_left_no_trace_protects_nothing_when_its_answer_is_
 
 
 @on_loop
+async def test_a_retry_that_leaves_while_it_waits_leaves_the_answer_to_the_next(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, FarConnector) as b:
+        b.far.silent = True
+        await b.send(lost(), wait_ms=0)
+        impatient = Delivery()
+        waiting = asyncio.create_task(b.send(impatient))
+        await turn()
+        impatient.connection_lost(reset=False)
+        last = asyncio.create_task(delivered(b))
+        await turn()
+        await b.report()
+        answers = [await waiting, await last]
+        assert [answer.inferred for answer in answers] == [True, True]
+        assert len(b.orders()) == 1
+        b.far.silent = False
+        assert not (await delivered(b)).inferred, "the last answer arrived: nothing is owed"
+
+
+@on_loop
 async def test_delivered_answers_protect_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         first, second = await delivered(b), await delivered(b)

@@ -60,8 +60,8 @@ class Undelivered(Struct, eq=False, gc=False):
     """A command whose answer may have been lost; `number` tells the older from the newer.
 
     `lost_ms` and `settled_ms` (monotonic) are when its connection ended and when it had an
-    outcome; `claimed` says that a retry has it, `marked` that the journal takes it as arrived,
-    `void` that the command left no trace.
+    outcome; `claimed` is the way to the retry that has it, `marked` says that the journal takes it
+    as arrived, `void` that the command left no trace.
     """
 
     number: int
@@ -69,7 +69,7 @@ class Undelivered(Struct, eq=False, gc=False):
     asked: Asked
     lost_ms: float | None = None
     settled_ms: float | None = None
-    claimed: bool = False
+    claimed: Delivery | None = None
     marked: bool = False
     void: bool = False
 
@@ -96,11 +96,16 @@ class DeliveryGuard:
         """How many answers are watched or owed."""
         return len(self._open) + sum(map(len, self._lost.values()))
 
-    def claim(self, asked: Asked) -> Undelivered | None:
-        """The oldest answer that an equal command lost, for this one retry."""
+    def claim(self, asked: Asked, delivery: Delivery) -> Undelivered | None:
+        """The oldest answer that an equal command lost, for this one retry.
+
+        Only when it arrives there is it used up; a retry whose connection ends while it still waits
+        leaves it to the next.
+        """
         entry = self.oldest(asked)
         if entry is not None:
-            entry.claimed = True
+            entry.claimed = delivery
+            delivery.listen(lambda delivered: self._heard_retry(entry, delivery, delivered))
         return entry
 
     def oldest(self, asked: Asked) -> Undelivered | None:
@@ -108,17 +113,14 @@ class DeliveryGuard:
         self.forget_old(asked)
         return next((entry for entry in self._lost.get(asked, ()) if not entry.claimed), None)
 
-    def release(self, entry: Undelivered) -> None:
+    def release(self, entry: Undelivered, delivery: Delivery) -> None:
         """Give a claim back: the retry was not served."""
-        entry.claimed = False
+        if entry.claimed is delivery:
+            entry.claimed = None
 
     def begin(self, command_id: str, asked: Asked, delivery: Delivery) -> None:
         """Watch a new command's answer."""
         entry = self._open[command_id] = Undelivered(next(self._numbers), command_id, asked)
-        delivery.listen(lambda delivered: self._heard(entry, delivered=delivered))
-
-    def retry(self, entry: Undelivered, delivery: Delivery) -> None:
-        """Watch the answer of a retry: only when it arrives, the first one's is used up."""
         delivery.listen(lambda delivered: self._heard(entry, delivered=delivered))
 
     def settled(self, command_id: str) -> None:
@@ -149,6 +151,10 @@ class DeliveryGuard:
             entries = [e for e in self._lost.get(key, ()) if e.claimed or not e.is_over(now)]
             self._put(key, entries)
 
+    def _heard_retry(self, entry: Undelivered, delivery: Delivery, delivered: bool) -> None:
+        if entry.claimed is delivery:
+            self._heard(entry, delivered=delivered)
+
     def _heard(self, entry: Undelivered, *, delivered: bool) -> None:
         if entry.void:
             return
@@ -161,7 +167,7 @@ class DeliveryGuard:
             self._mark(entry.command_id, False)
             entry.marked = False
         entry.lost_ms = self._now_ms()
-        entry.claimed = False
+        entry.claimed = None
         entries = self._lost.setdefault(entry.asked, [])
         if entry not in entries:
             entries.append(entry)

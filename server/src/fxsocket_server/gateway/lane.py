@@ -130,7 +130,7 @@ class Lane:
             return self._by_its_key(command, command.key)
         if command.delivery is None:
             return None
-        entry = self.guard.claim((command.api_key_id, command.fingerprint))
+        entry = self.guard.claim((command.api_key_id, command.fingerprint), command.delivery)
         return None if entry is None else self._answer_retry(entry, command)
 
     def check_takes_commands(self) -> None:
@@ -390,9 +390,8 @@ class Lane:
             else:
                 answer = self._kept_answer(entry.command_id)
         except BaseException:
-            self.guard.release(entry)
+            self.guard.release(entry, command.delivery)
             raise
-        self.guard.retry(entry, command.delivery)
         return replace(answer, replayed=True, inferred=True)
 
     def _kept_answer(self, command_id: str) -> Answer:

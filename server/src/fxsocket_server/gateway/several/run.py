@@ -70,9 +70,7 @@ def _begin_again(lane: Lane, command: Command, stored: StoredCommand) -> Running
     running = lane.begin(again, None, None)
     if command.key is None and command.delivery is not None:
         running.guarded = True
-        entry = lane.guard.claim((command.api_key_id, command.fingerprint))
-        if entry is not None:
-            lane.guard.retry(entry, command.delivery)
+        lane.guard.claim((command.api_key_id, command.fingerprint), command.delivery)
     return running
 
 
