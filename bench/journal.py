@@ -45,7 +45,7 @@ COMMAND = ROOT / ".venv" / "bin" / "fxsocket-server"
 
 EXAMPLE = """\
 example:
-  $ python bench/journal.py --events 100_000
+  $ python bench/journal.py --events 100_000 --journal /tmp/journal.db
 """
 
 
@@ -200,12 +200,15 @@ def main() -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--journal", type=Path, help="keep the journal here; one that is there is measured again"
+    )
     parser.add_argument("--events", type=int, default=1_000_000, help="events in the log")
     options = parser.parse_args()
     machine = host()
     with tempfile.TemporaryDirectory(dir=ROOT / "bench") as folder:
-        path = Path(folder) / "journal.db"
-        built_s = build(path, options.events)
+        path = options.journal or Path(folder) / "journal.db"
+        built_s = None if path.exists() else build(path, options.events)
         verified = verify(path)
         reads = asyncio.run(read(path))
         megabytes = path.stat().st_size / 1024**2
