@@ -1,7 +1,9 @@
-"""A closed-loop HTTP/1.1 load client in a process of its own, pinned to the client's core.
+"""An HTTP/1.1 load client in a process of its own, pinned to the client's core.
 
-Each connection sends its next request when the last answer has arrived whole. Requests are bytes
-made beforehand, answers are not parsed beyond status and Content-Length, so that on a shared
+Each connection sends its next request when the last answer has arrived whole, or, with `per_s`,
+when the clock says so (an open loop): then a latency counts from the moment at which the request
+was due, so that a server that stalls is charged for all who would have come meanwhile. Requests are
+bytes made beforehand, answers are not parsed beyond status and Content-Length, so that on a shared
 machine the client costs little beside the server (its own CPU is reported with the figures).
 
 `run(plan)` starts the process; run as a script it reads a Plan from standard input and writes a
@@ -35,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     api_key: str | None = None
     keyed: bool = False
+    per_s: float | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,11 @@ class _Connection:
         """Send a request; small enough for the socket's buffer, so it goes whole."""
         self.sent_ns = time.perf_counter_ns()
         self.socket.sendall(request)
+
+    def send_due(self, request: bytes, due_ns: int) -> None:
+        """Send a request that was due at a moment, from which its latency counts."""
+        self.send(request)
+        self.sent_ns = due_ns
 
     def receive(self) -> bytes | None:
         """The answer, once it is whole."""
@@ -150,6 +158,24 @@ class _Loop:
         wall_s = (time.perf_counter_ns() - begun_ns) / 1e9
         return self._result(wall_s, (time.process_time_ns() - begun_cpu_ns) / 1e9)
 
+    def run_open(self, seconds: float, per_s: float) -> Result:
+        """Send at a fixed pace for a while, then wait for the answers that are still out."""
+        begun_ns, begun_cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+        idle, sent, count = list(self._by_fd), 0, int(seconds * per_s)
+        while sent < count or len(idle) < len(self._by_fd):
+            due_ns = begun_ns + int(sent / per_s * 1e9)
+            now_ns = time.perf_counter_ns()
+            if sent < count and idle and now_ns >= due_ns:
+                self._by_fd[idle.pop()].send_due(next(self._requests), due_ns)
+                sent += 1
+                continue
+            wait_s = max(0.0, (due_ns - now_ns) / 1e9) if sent < count and idle else SILENCE_S
+            for fd, _ in self._poll.poll(wait_s):
+                if self._answered(fd, 0):
+                    idle.append(fd)
+        wall_s = (time.perf_counter_ns() - begun_ns) / 1e9
+        return self._result(wall_s, (time.process_time_ns() - begun_cpu_ns) / 1e9)
+
     def _answered(self, fd: int, end_ns: int) -> bool:
         """Take what has arrived on a connection; True when it has nothing more to ask."""
         connection = self._by_fd[fd]
@@ -181,7 +207,11 @@ class _Loop:
 def main() -> None:
     """Run the plan on standard input."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    result = _Loop(plan).run(plan.seconds)
+    loop = _Loop(plan)
+    if plan.per_s is None:
+        result = loop.run(plan.seconds)
+    else:
+        result = loop.run_open(plan.seconds, plan.per_s)
     sys.stdout.buffer.write(msgspec.json.encode(result))
 
 

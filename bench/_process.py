@@ -27,6 +27,7 @@ class Ready(msgspec.Struct, frozen=True):
 
     rest: str
     api_key: str | None = None
+    bridge: str = ""
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -97,6 +98,11 @@ class ServerProcess:
 
     def _tree(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
+
+    def kill(self) -> None:
+        """End it at once, without a goodbye."""
+        self._popen.kill()
+        self._popen.wait(STOP_S)
 
     def stop(self) -> float:
         """Send SIGINT and wait for the end; returns the seconds it took, 0 if it ended before."""

@@ -7,10 +7,7 @@ are ticks a second of one core; ratios are taken within a round, and medians ove
 """
 
 import argparse
-import os
-import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +25,7 @@ from _host import (
     table,
     write,
 )
+from _peers import Missing, called, environment
 
 SHARED = ROOT.parent / "shared"
 TICKS = SHARED / "data" / "nautilus_ticks_EURUSD_2019-01.csv.gz"
@@ -84,10 +82,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     per_s_rounds: list[float]
 
 
-class Missing(Exception):
-    """A peer that cannot be installed or run; says why."""
-
-
 PEERS = (
     Peer(
         name=OURS,
@@ -112,40 +106,6 @@ PEERS = (
 )
 
 
-# --- environments ------------------------------------------------------------------------------
-
-
-def cache_folder() -> Path:
-    """Where environments stay from run to run."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fxsocket-bench"
-
-
-def environment(peer: Peer) -> Path:
-    """The Python of a peer's environment, made when there is none; Missing says why not."""
-    folder = cache_folder() / f"{peer.name}-{sys.version_info.major}.{sys.version_info.minor}"
-    python, stamp = folder / "bin" / "python", folder / ".installed"
-    if not stamp.exists():
-        console.print(f"installing {peer.name} into {folder}; this happens once")
-        _called((sys.executable, "-m", "venv", "--clear", folder), None)
-        pip = (python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install")
-        _called((*pip, *peer.packages), None)
-        stamp.touch()
-    return python
-
-
-def _called(command: Iterable[str | Path], core: int | None) -> str:
-    """What a command prints; Missing holds the last line of its complaint."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    clean["PYTHONPATH"] = str(ROOT / "server" / "src")
-    pin = () if core is None else ("taskset", "--cpu-list", str(core))
-    done = subprocess.run((*pin, *command), env=clean, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise Missing(lines[-1] if lines else f"ended with {done.returncode}")
-    return done.stdout
-
-
 # --- rounds ------------------------------------------------------------------------------------
 
 
@@ -153,7 +113,7 @@ def run(peer: Peer, python: Path, ticks: int) -> list[Row]:
     """A peer's rows of one round."""
     count = str(min(ticks, peer.most))
     program = ROOT / "bench" / peer.program
-    printed = _called((python, program, TICKS, count), core_of(SERVER_CORE))
+    printed = called((python, program, TICKS, count), core_of(SERVER_CORE))
     # Some print a banner, too.
     lines = [line for line in printed.splitlines() if line.startswith('{"name"')]
     return [msgspec.json.decode(line, type=Row) for line in lines]
@@ -169,7 +129,7 @@ def measure(ticks: int, rounds: int) -> tuple[list[list[Row]], dict[str, str]]:
             if peer.name in missing:
                 continue
             try:
-                rows += run(peer, environment(peer), ticks)
+                rows += run(peer, environment(peer.name, peer.packages), ticks)
             except Missing as error:
                 missing[peer.name] = str(error)
         measured.append(rows)

@@ -230,7 +230,7 @@ def test_what_is_not_answered_in_time_is_pending(
     filled = post(api, "key-1")
     assert filled.headers[REPLAYED] == "true"
     assert (filled.json()["status"], filled.json()["price"]) == ("FILLED", 1.0835)
-    assert [event["type"] for event in api.get("/events")["data"]][3:6] == [
+    assert [event["type"] for event in api.get("/events")["data"]][4:7] == [
         "order.pending",
         "order.cancel_requested",
         "order.filled",

@@ -84,11 +84,13 @@ class Terminal:
         status = AccountStatus.CONNECTED if connected else AccountStatus.DISCONNECTED
         message = TerminalMessage(self._lane.account.id, status, detail)
         self._bus.publish("terminal." + self._lane.account.id, message)
-        event = "terminal.connected" if connected else "terminal.disconnected"
-        view = b'"terminal":' + encode(TerminalView(connected, detail))
-        await self._lane.note_event(event, view)
+        await self._tell("terminal.connected" if connected else "terminal.disconnected", detail)
         if connected:
             await self.reconcile()
+
+    async def _tell(self, event: str, detail: str) -> None:
+        view = b'"terminal":' + encode(TerminalView(self.connected, detail))
+        await self._lane.note_event(event, view)
 
     async def reconcile(self) -> None:
         """Book what happened at the terminal while nobody looked, then ask for what is open."""
@@ -99,10 +101,12 @@ class Terminal:
             await self._book_what_happened()
             for running in self._lane.outstanding:
                 await self.look_up(running)
-                if not running.concluded:  # its reply went to a session that is gone
+                is_of_before = (running.handed_ms or 0) <= self._since_ms
+                if is_of_before and not running.concluded:  # its reply went to a session that ended
                     await self._mark_unknown(running)
-            if self.connected:
+            if self.connected and self.fault:
                 self.fault = ""
+                await self._tell("terminal.reconciled", "orders are taken")
         except (Unreachable, Problem) as error:
             self.fault = f"reconciliation failed: {error}"
             self._lane.alarm("reconciliation failed", account_id=self._lane.account.id, why=error)
