@@ -238,6 +238,42 @@ def test_a_batch_answers_how_its_orders_stand_and_goes_on(tmp_path: Path) -> Non
     play()
 
 
+def test_legs_of_a_far_terminal_are_joined_after_a_restart_and_never_sent_again(
+    tmp_path: Path,
+) -> None:
+    """Three of five were handed over; the terminal never began the other two."""
+
+    @on_loop
+    async def play() -> None:
+        async with bench(tmp_path, FarConnector) as b:
+            b.far.silent = True
+
+            def die() -> None:
+                if len(b.far.taken) == 3:
+                    raise Crash
+
+            b.on_point["before_hand_over"] = die
+            await send_batch(b, wait_ms=0)
+            while len(b.far.taken) < 3:
+                await turn()
+            taken = list(b.far.taken)
+        async with bench(tmp_path, FarConnector) as b:
+            await b.lane.resume()
+            for command_id, request in taken:
+                await b.lane.on_report(command_id, b.far.execute(request))
+            await b.lane.terminal.reconcile()
+            answer = await send_batch(b)
+            rows = shown(answer)["results"]
+            assert [row["order"]["status"] for row in rows[:3]] == ["FILLED"] * 3
+            assert [row["error"]["order"]["reason"] for row in rows[3:]] == ["not_executed"] * 2
+            assert b.far.taken == []
+            assert magics(b) == [0, 1, 2]
+            again = await send_batch(b)
+            assert (again.body, again.replayed) == (answer.body, True)
+
+    play()
+
+
 def _parent(b: Bench) -> str:
     [parent] = {command_id.partition(".")[0] for command_id, _ in b.far.taken}
     return parent
