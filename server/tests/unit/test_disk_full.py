@@ -19,6 +19,9 @@ from msgspec.structs import replace
 from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
+from fxsocket_server.gateway.commands import Command
+from fxsocket_server.gateway.several.reverse import reverse
+from fxsocket_server.gateway.several.run import run_composite
 from fxsocket_server.model.enums import OrderType
 from fxsocket_server.storage.journal.audit import audit
 from fxsocket_server.storage.journal.space import FileReserve, NoReserve, Space
@@ -168,6 +171,21 @@ async def test_closing_cancelling_and_reading_go_on(tmp_path: Path) -> None:
         assert b.lane.book.positions == {}
         assert b.orders()
         assert b.journal.events("acc_1", 0, 10)
+
+
+@on_loop
+async def test_a_reversal_closes_and_does_not_open(tmp_path: Path) -> None:
+    async with world(tmp_path) as (b, disk):
+        await fill_until_opens_are_refused(b, disk)
+        before = set(b.lane.book.positions)
+        target = min(before)
+        command = Command(
+            id="req_1", kind="position.reverse", subject_id=target, fingerprint=b"reverse",
+            key=None, wait_ms=30_000,
+        )  # fmt: skip
+        answer = await run_composite(b.lane, command, reverse())
+        assert b"journal_full" in answer.body
+        assert set(b.lane.book.positions) == before - {target}
 
 
 @on_loop
