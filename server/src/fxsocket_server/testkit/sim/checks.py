@@ -123,6 +123,27 @@ def _answers(case: Case) -> Iterator[str]:
             yield f"{deed.label} was said to be rejected, but has a deal"
 
 
+def _closes(case: Case) -> Iterator[str]:
+    """I5: a close was answered with what its deals closed."""
+    volumes: Counter[str] = Counter()
+    for deal in case.deals:
+        if deal.entry is DealEntry.OUT and deal.order_id is not None:
+            volumes[deal.order_id] += deal.volume
+    for deed in case.deeds:
+        view = deed.view if deed.was_done else {}
+        if view.get("close_order_id") and not view["already"]:
+            closed = round(view["closed_volume"] * 10**8)
+            if closed != volumes[view["close_order_id"]]:
+                yield f"{deed.label} was said to close {closed}: {view}, {volumes}"
+
+
+def _settles(case: Case) -> Iterator[str]:
+    """Liveness: a client with a key hears of every outcome that there is."""
+    for deed in case.deeds:
+        if deed.key is not None and deed.gave_up and not case.begun:
+            yield f"{deed.label} never had a final answer: {deed.replies[-1:]}"
+
+
 def _same_answers(case: Case) -> Iterator[str]:
     """I2: every final answer to one key is the same."""
     for deed in case.deeds:
@@ -209,6 +230,8 @@ _CHECKS = (
     ("I1", _honest),
     ("I2", _same_answers),
     ("I5", _answers),
+    ("I5", _closes),
+    ("liveness", _settles),
     ("I6", _deals_told),
     ("I7", _gapless),
     ("I8", _sums),

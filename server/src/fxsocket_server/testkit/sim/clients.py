@@ -14,6 +14,7 @@ from fxsocket_server.testkit.sim.parts import HOST, PORT, SECRET, SYMBOLS
 from fxsocket_server.testkit.sim.trace import Trace
 
 _SETTLED = {"PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED", "UNKNOWN"}
+_ATTEMPTS = 16  # by then all is well again, and what has no outcome is honestly unknown
 _TRIES = 3  # after healing only a connection from before may still fail
 _ASK_AGAIN = {408, 409, 429}
 
@@ -57,8 +58,10 @@ def is_final(reply: Reply) -> bool:
         return False
     if reply.status != 200:
         return True
-    status = msgspec.json.decode(reply.body).get("status")
-    return status is None or status in _SETTLED or status in {"OPEN", "CLOSED"}
+    view = msgspec.json.decode(reply.body)
+    if "close_order_id" in view and not view["already"]:
+        return bool(view["closed_volume"])  # else it tells how things stand, not what came of it
+    return view.get("status") in {*_SETTLED, None, "OPEN", "CLOSED"}
 
 
 def is_stored(reply: Reply) -> bool:
@@ -135,13 +138,14 @@ class Bot:
     async def _carry_out(self, deed: Deed) -> None:
         """Send it again until it is settled; a key makes that safe."""
         pause_s = 0.05
-        while deed.final is None:
+        while deed.final is None and deed.attempts < _ATTEMPTS:
             reply = await self._attempt(deed, self._chance.choice((1.0, 3.0, 10.0)))
             if reply is not None and is_final(reply):
                 deed.final = reply
                 return
             await asyncio.sleep(pause_s * (1 + self._chance.fraction()))
             pause_s = min(2.0, pause_s * 2)
+        deed.gave_up = deed.final is None
 
     def would_ask_again(self) -> bool:
         """Whether this bot wants to hear an answer once more."""

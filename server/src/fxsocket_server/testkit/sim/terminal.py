@@ -24,7 +24,7 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.ports import Reach
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.facts import Fact, Report
+from fxsocket_server.model.facts import Fact, Lookup, Report
 from fxsocket_server.security.connector_tokens import ConnectorToken
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
 from fxsocket_server.testkit.clock import SimClock, WallClock
@@ -88,6 +88,18 @@ class SimLedger(TerminalLedger):
             super().acknowledge(q)
 
 
+class _MarkedTerminal(Terminal):
+    """A terminal whose look-ups leave a mark, so that a run shows which answers it came through."""
+
+    mark: Reach
+
+    def lookup(self, tag: str, since_ms: int) -> Lookup:
+        """What became of a tag."""
+        found = super().lookup(tag, since_ms)
+        self.mark(f"lookup.{found.state.name}")
+        return found
+
+
 class SimTerminal:
     """One life of a terminal."""
 
@@ -109,9 +121,10 @@ class SimTerminal:
         terms = _small().terms(currency="USD", leverage=100, sessions_apply=False)
         feed = LiveFeed(_generator(ledger, account.seed, clock.wall_ms()), clock)
         self.connector = connect_terminal(terms, _small(), feed, ledger)
-        self.terminal = Terminal(
+        self.terminal = _MarkedTerminal(
             self.connector, described(terms, _small()), ledger, clock.wall_ms, reach
         )
+        self.terminal.mark = reach
         deposit_once(self.connector, self.terminal, ledger, terms, _BALANCE)
         identity = Identity(
             host=HOST,
