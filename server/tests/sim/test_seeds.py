@@ -13,10 +13,18 @@ MARKS = {
     "client.ConnectionRefusedError",
     "client.TimeoutError",
     "client.answered",
+    "client.gave_up",
+    "client.replayed_inferred",
     "client.replayed_true",
     "crash.after_broker",
     "crash.after_commit",
     "crash.after_intent",
+    "reach.after_hand_over",
+    "reach.lookup.DONE",
+    "reach.lookup.NONE",
+    "reach.lookup.STARTED",
+    "death.server",
+    "death.terminal",
 }
 
 

@@ -1,9 +1,11 @@
 """What goes wrong in a world, and how it is put right again."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
-from fxsocket_server.broker.faults import Fault
+from fxsocket_server.broker.faults import Fault, FaultError
+from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.testkit.clock import WallClock
 from fxsocket_server.testkit.disk import SimDisk, Wear
 from fxsocket_server.testkit.loop import SimProcess, owner
@@ -111,11 +113,16 @@ class Chaos:
     def _broker_fault(self) -> None:
         for host in self._terminals:
             if host.process is not None and self._chance.happens(0.7):
-                fault = self._chance.choice(_BROKER_FAULTS)
-                self._trace.mark(f"broker.{','.join(fault)}")
-                host.program.connector.put_fault(
-                    Fault(**fault, times=1 + self._chance.below(4), seed=self._chance.below(99))
-                )
+                self._put_fault(host.program.connector)
+
+    def _put_fault(self, connector: SimConnector) -> None:
+        kind = self._chance.choice(_BROKER_FAULTS)
+        fault = Fault(**kind, times=1 + self._chance.below(4), seed=self._chance.below(99))
+        self._trace.mark(f"broker.{','.join(kind)}")
+        if self._chance.happens(0.2):
+            connector.clear_faults()
+        with suppress(FaultError):  # there are as many as there may be
+            connector.put_fault(fault)
 
     def _cut(self) -> None:
         links = self._net.open_links()

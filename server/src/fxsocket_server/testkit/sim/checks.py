@@ -11,7 +11,7 @@ from fxsocket_server.model.records import Position
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
 from fxsocket_server.testkit.sim.against_ledger import against_ledger
 from fxsocket_server.testkit.sim.case import Case
-from fxsocket_server.testkit.sim.clients import is_final, is_stored
+from fxsocket_server.testkit.sim.clients import is_known, is_stored
 
 if TYPE_CHECKING:
     from fxsocket_server.testkit.sim.world import World
@@ -147,7 +147,7 @@ def _settles(case: Case) -> Iterator[str]:
 def _same_answers(case: Case) -> Iterator[str]:
     """I2: every final answer to one key is the same."""
     for deed in case.deeds:
-        bodies = {(r.status, r.body) for r in deed.replies if is_final(r) and is_stored(r)}
+        bodies = {(r.status, r.body) for r in deed.replies if is_stored(r) and is_known(r)}
         if len(bodies) > 1:
             yield f"{deed.label} was answered in {len(bodies)} ways: {sorted(bodies)}"
 

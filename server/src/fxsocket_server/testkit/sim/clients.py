@@ -64,6 +64,11 @@ def is_final(reply: Reply) -> bool:
     return view.get("status") in {*_SETTLED, None, "OPEN", "CLOSED"}
 
 
+def is_known(reply: Reply) -> bool:
+    """Whether an answer tells an outcome: one that says UNKNOWN may be followed by a better one."""
+    return is_final(reply) and msgspec.json.decode(reply.body).get("status") != "UNKNOWN"
+
+
 def is_stored(reply: Reply) -> bool:
     """Whether an answer was journalled: a refusal before the journal leaves nothing behind."""
     if reply.status == 200 or "idempotency-replayed" in reply.headers:

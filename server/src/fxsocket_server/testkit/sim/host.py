@@ -33,6 +33,7 @@ class Host(Generic[P]):
     def __init__(
         self,
         name: str,
+        kind: str,
         net: SimNet,
         chance: Chance,
         trace: Trace,
@@ -40,6 +41,7 @@ class Host(Generic[P]):
         crashed: Callable[[], None],
     ) -> None:
         self.name = name
+        self.kind = kind
         self.lives: list[tuple[SimProcess, P]] = []
         self.failed: asyncio.Future[None] = net.loop.create_future()
         self._net = net
@@ -88,6 +90,7 @@ class Host(Generic[P]):
 
     def _died(self, process: SimProcess) -> None:
         self._trace.note(f"{process.name} dies")
+        self._trace.mark(f"death.{self.kind}")
         self._crashed()
         self._net.end_of_process(process)
         pause_s = self._chance.split(f"after {process.name}").between(0.01, 3)

@@ -100,7 +100,8 @@ class World:
         )
 
     def _host(self, name: str, make: Callable[[Chance], P], crashed: Callable[[], None]) -> Host[P]:
-        return Host(name, self.net, self._chance.split(name), self.trace, make, crashed)
+        kind = "server" if name == "server" else "terminal"
+        return Host(name, kind, self.net, self._chance.split(name), self.trace, make, crashed)
 
     def _make_server(self, chance: Chance) -> SimServer:
         return SimServer(self.machine, chance, self._reach)
