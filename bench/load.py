@@ -9,6 +9,7 @@ The reconnect is that of a terminal with 10,000 resting orders to a server that 
 
 import argparse
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -150,6 +151,7 @@ def reconcile_s(resting: int, folder: Path) -> float:
             [
                 str(SERVER), "sim-terminal", "--bridge", bridge, "--token", link["token"],
                 "--data", str(folder / "terminal"), "--server", name, "--login", login,
+                "--profile", str(_without_limit(folder)),
                 "--balance", "1e9", "--leverage", "1000", "--seed", "1",
             ],
             stderr=terminal_log, stdout=terminal_log,
@@ -167,6 +169,15 @@ def reconcile_s(resting: int, folder: Path) -> float:
             terminal.terminate()
             terminal.wait(30)
             terminal_log.close()
+
+
+def _without_limit(folder: Path) -> Path:
+    """The standard broker, but for its limit of resting orders."""
+    profiles = ROOT / "server" / "src" / "fxsocket_server" / "broker" / "profiles"
+    text = (profiles / "standard.toml").read_text()
+    path = folder / "without_limit.toml"
+    path.write_text(re.sub(r"(?m)^limit_orders = \d+$", "limit_orders = 0", text))
+    return path
 
 
 def _rest_orders(rest: str, count: int) -> None:
