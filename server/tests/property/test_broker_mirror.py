@@ -105,8 +105,8 @@ def test_a_mirror_shows_what_its_broker_shows(profile: str, rng: random.Random) 
 @pytest.mark.soak
 @pytest.mark.parametrize("profile", ["standard", "netting", "ecn", "mt4"])
 def test_a_mirror_shows_what_its_broker_shows_for_long(profile: str, rng: random.Random) -> None:
-    for _ in range(200):
-        check_life(rng, profile, 1_000)
+    for _ in range(50):
+        check_life(rng, profile, 300)
 
 
 def test_what_is_on_symbols_that_are_not_listed_has_no_figures(rng: random.Random) -> None:
