@@ -17,7 +17,7 @@ from fxsocket_server.gateway.changes import Event
 from fxsocket_server.gateway.payloads import balance_payload, order_payload
 from fxsocket_server.gateway.replay import Replay, differing
 from fxsocket_server.model.enums import OrderStatus
-from fxsocket_server.storage.journal.audit import AuditReport, Finding, Unreadable, audit
+from fxsocket_server.storage.journal.audit import AuditReport, Finding, Unreadable, audit, progress
 from fxsocket_server.storage.journal.heads import chain_log
 from fxsocket_server.storage.journal.rows import decode_order, decode_position
 from fxsocket_server.storage.journal.schema import connect
@@ -281,12 +281,17 @@ def test_what_is_no_journal_cannot_be_read(content: bytes | None, tmp_path: Path
         verified(path)
 
 
-def test_progress_comes_to_all_events(path: Path) -> None:
+def test_progress_comes_to_all_events_and_records(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_ROWS", 7)
     told: list[tuple[int, int]] = []
-    audit(path, lambda done, total: told.append((done, total)))
-    [(events,)] = read(path, "SELECT COUNT(*) FROM events")
-    assert sum(done for done, _ in told) == events
-    assert {total for _, total in told} == {events}
+    [account] = audit(path, lambda done, total: told.append((done, total))).accounts
+    rows = account.events + account.orders + account.deals + account.positions
+    assert sum(done for done, _ in told) == rows
+    assert [done for done, _ in told[:-1]] == [7] * (rows // 7)
+    assert told[0][1] == account.events
+    assert told[-1][1] == rows + 1  # and the balance, which is no row
 
 
 def test_nothing_is_written(path: Path) -> None:

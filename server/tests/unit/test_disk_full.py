@@ -24,6 +24,7 @@ from fxsocket_server.gateway.several.reverse import reverse
 from fxsocket_server.gateway.several.run import run_composite
 from fxsocket_server.model.enums import OrderType
 from fxsocket_server.storage.journal.audit import audit
+from fxsocket_server.storage.journal.schema import JournalOpenError
 from fxsocket_server.storage.journal.space import FileReserve, NoReserve, Space
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 
@@ -373,6 +374,13 @@ async def test_housekeeping_that_fails_costs_no_account_its_decisions(tmp_path: 
         assert heard == []
         await told(b.journal)
         assert (await b.place()).status == 200
+
+
+@on_loop
+async def test_a_journal_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(bytes(range(256)) * 16)
+    with pytest.raises(JournalOpenError, match="file is not a database"):
+        SqliteJournal(tmp_path / "journal.db", asyncio.get_running_loop())
 
 
 # --- the file --------------------------------------------------------------------------------

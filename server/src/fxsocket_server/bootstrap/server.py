@@ -48,7 +48,7 @@ from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.settings import Settings, SettingsError
 from fxsocket_server.storage.app.store import AppStore
 from fxsocket_server.storage.history.bundled import BundledHistory
-from fxsocket_server.storage.journal.schema import silent
+from fxsocket_server.storage.journal.schema import JournalOpenError, silent
 from fxsocket_server.storage.journal.space import FileReserve
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.tick_files import RecordedTicks
@@ -110,12 +110,7 @@ class Server:
         settings = self._settings
         self._folder = DataFolder(settings.data)
         self._store = AppStore(self._folder.app_url)
-        self._journal = SqliteJournal(
-            self._folder.journal_path,
-            asyncio.get_running_loop(),
-            self._progress or silent,
-            FileReserve(self._folder.reserve_path, settings.journal_reserve_mb * 1024 * 1024),
-        )
+        self._journal = self._open_journal()
         self._build_core()
         self._rest = RestServer(self._app(), settings.host, settings.port, settings.tls)
         self._stream = StreamServer(self._hub, settings.host, settings.stream_port, self._ssl())
@@ -127,6 +122,16 @@ class Server:
         await self._rest.start()
         self._start_workers()
         return self._addresses(stream_port, bridge_port)
+
+    def _open_journal(self) -> SqliteJournal:
+        path, megabytes = self._folder.journal_path, self._settings.journal_reserve_mb
+        reserve = FileReserve(self._folder.reserve_path, megabytes * 1024 * 1024)
+        try:
+            return SqliteJournal(
+                path, asyncio.get_running_loop(), self._progress or silent, reserve
+            )
+        except JournalOpenError as error:
+            raise SettingsError(f"--data: {path}: {error}") from None
 
     def _build_core(self) -> None:
         self._bus = InProcessBus(self._on_bus_error)

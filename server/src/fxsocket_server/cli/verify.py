@@ -47,8 +47,8 @@ def verify_journal(
 
 def _with_progress(path: Path) -> AuditReport:
     columns = (
-        TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TextColumn("events"),
-        TimeRemainingColumn(),
+        TextColumn("verifying"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("events and records"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(
         *columns, console=_console, transient=True, disable=not sys.stderr.isatty()

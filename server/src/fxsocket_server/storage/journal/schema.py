@@ -153,7 +153,11 @@ CREATE INDEX commands_undelivered ON commands (account_id) WHERE key IS NULL AND
 """
 
 
-class JournalVersionError(Exception):
+class JournalOpenError(Exception):
+    """The journal cannot be opened: it is damaged, or its disk takes nothing."""
+
+
+class JournalVersionError(JournalOpenError):
     """The journal was written by a newer server."""
 
 

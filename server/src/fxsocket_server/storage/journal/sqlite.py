@@ -17,7 +17,13 @@ from fxsocket_server.gateway.changes import (
 )
 from fxsocket_server.storage.journal.chain import genesis
 from fxsocket_server.storage.journal.reads import AccountRow, JournalReads
-from fxsocket_server.storage.journal.schema import Progress, connect, migrate, silent
+from fxsocket_server.storage.journal.schema import (
+    JournalOpenError,
+    Progress,
+    connect,
+    migrate,
+    silent,
+)
 from fxsocket_server.storage.journal.space import NoReserve, Reserve, Space
 from fxsocket_server.storage.journal.writer import (
     UPDATE_RISK,
@@ -45,6 +51,15 @@ def _nobody(_change: Change) -> None:
     """Told of a commit that nobody publishes."""
 
 
+def _open(path: Path, progress: Progress) -> sqlite3.Connection:
+    try:
+        connection = connect(path)
+        migrate(connection, progress)
+    except sqlite3.Error as error:
+        raise JournalOpenError(str(error)) from None
+    return connection
+
+
 class SqliteJournal(JournalReads):
     """journal.db; must be made and used on the event loop's thread."""
 
@@ -56,8 +71,7 @@ class SqliteJournal(JournalReads):
         reserve: Reserve | None = None,
         make_writer: Callable[[sqlite3.Connection, Done, Space], Writer] = Writer,
     ) -> None:
-        writing = connect(path)
-        migrate(writing, progress)
+        writing = _open(path, progress)
         self._read = connect(path, read_only=True)
         self._path = path
         self._writing = writing

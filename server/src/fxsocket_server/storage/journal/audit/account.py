@@ -1,7 +1,6 @@
 """Verifies one account: its log, its records against the log, and the sums of its deals."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -10,6 +9,7 @@ from fxsocket_server.gateway.views import BalanceView
 from fxsocket_server.model.conversion import currency_digits
 from fxsocket_server.model.units import fixed_of
 from fxsocket_server.storage.journal.audit.log import LogAudit
+from fxsocket_server.storage.journal.audit.progress import Progress
 from fxsocket_server.storage.journal.audit.records import RecordAudit
 from fxsocket_server.storage.journal.audit.report import AccountReport, AuditReport, Subject
 from fxsocket_server.storage.journal.audit.sums import CashSums, PositionSums
@@ -27,11 +27,12 @@ class AccountAudit:
         connection: sqlite3.Connection,
         report: AuditReport,
         account: AccountReport,
-        progress: Callable[[int], None],
+        progress: Progress,
     ) -> None:
         self._connection = connection
         self._report = report
         self._account = account
+        self._progress = progress
         self._log = LogAudit(connection, report, account, progress)
         self._positions = PositionSums()
         self._cash = CashSums()
@@ -40,7 +41,9 @@ class AccountAudit:
     def run(self, user_id: str, epoch: str, balance: int, credit: int) -> None:
         """Verify the account, whose row says this of it."""
         self._log.walk(user_id, epoch)
-        records = RecordAudit(self._connection, self._report, self._account, self._log.replay)
+        records = RecordAudit(
+            self._connection, self._report, self._account, self._log.replay, self._progress
+        )
         for _ in records.orders():
             pass  # an order adds up to nothing: comparing it was all
         self._add_up_deals(records)

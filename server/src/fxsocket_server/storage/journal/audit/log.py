@@ -1,10 +1,10 @@
 """Verifies an account's log: every hash, every number, and where it ends."""
 
 import sqlite3
-from collections.abc import Callable
 
 from fxsocket_server.gateway.changes import Event
 from fxsocket_server.gateway.replay import BadPayload, Replay
+from fxsocket_server.storage.journal.audit.progress import Progress
 from fxsocket_server.storage.journal.audit.report import AccountReport, AuditReport, Subject
 from fxsocket_server.storage.journal.chain import genesis, link
 
@@ -12,7 +12,6 @@ _SELECT_EVENTS = (
     "SELECT account_id, seq, type, time_ms, payload, user_id, hash FROM events"
     " WHERE account_id = ? ORDER BY seq"
 )
-_REPORT_EVERY = 5_000
 
 
 class LogAudit:
@@ -23,7 +22,7 @@ class LogAudit:
         connection: sqlite3.Connection,
         report: AuditReport,
         account: AccountReport,
-        progress: Callable[[int], None],
+        progress: Progress,
     ) -> None:
         self._connection = connection
         self._report = report
@@ -45,8 +44,8 @@ class LogAudit:
             if event_user != user_id:
                 self._find("row", f"its user is {event_user!r}, the account's {user_id!r}")
             self._apply(event)
-            self._count()
-        self._progress(self._account.events % _REPORT_EVERY)
+            self._account.events += 1
+            self._progress.row()
         self._check_head()
 
     def _check_seq(self, event: Event) -> None:
@@ -72,11 +71,6 @@ class LogAudit:
             self.replay.apply(event)
         except BadPayload:
             self._find("chain", "its payload cannot be read")
-
-    def _count(self) -> None:
-        self._account.events += 1
-        if self._account.events % _REPORT_EVERY == 0:
-            self._progress(_REPORT_EVERY)
 
     def _find(self, subject: Subject, detail: str) -> None:
         self._report.find(subject, detail, self._account.account_id, self._seq)

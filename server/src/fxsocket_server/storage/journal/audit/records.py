@@ -17,6 +17,7 @@ from fxsocket_server.gateway.payloads import (
 from fxsocket_server.gateway.replay import BALANCE, BadPayload, Replay, differing
 from fxsocket_server.model.conversion import currency_digits
 from fxsocket_server.model.records import Deal, Order, Position
+from fxsocket_server.storage.journal.audit.progress import Progress
 from fxsocket_server.storage.journal.audit.report import AccountReport, AuditReport, Subject
 from fxsocket_server.storage.journal.rows import (
     DEAL_COLUMNS,
@@ -60,11 +61,14 @@ class RecordAudit:
         report: AuditReport,
         account: AccountReport,
         replay: Replay,
+        progress: Progress,
     ) -> None:
         self._connection = connection
         self._report = report
         self._account = account
         self._untold = dict(replay.newest)
+        self._progress = progress
+        progress.more(len(self._untold))
         self._currency = replay.currency or ""
         self._money_digits = currency_digits(self._currency)
 
@@ -108,6 +112,7 @@ class RecordAudit:
         names = [name.strip() for name in kind.columns.split(",")]
         checked = [n for n, name in enumerate(names) if name not in _KEPT_COLUMNS]
         for row in self._connection.execute(sql, (self._account.account_id,)):
+            self._progress.row()
             try:
                 record = kind.decode(row[-1])
             except (msgspec.DecodeError, TypeError) as error:

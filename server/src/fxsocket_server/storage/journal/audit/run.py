@@ -1,15 +1,14 @@
 """Audits a whole journal on one snapshot, beside the server that goes on writing it."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from fxsocket_server.storage.journal.audit.account import AccountAudit
+from fxsocket_server.storage.journal.audit.progress import Progress, Told
 from fxsocket_server.storage.journal.audit.report import AccountReport, AuditReport
 from fxsocket_server.storage.journal.schema import VERSION
-
-Progress = Callable[[int, int], None]  # events verified since the last call, events in all
 
 _TABLES = ("heads", "events", "orders", "positions", "deals", "equity")
 _COUNT_COMMANDS = "SELECT account_id, COUNT(*) FROM commands GROUP BY account_id"
@@ -24,7 +23,7 @@ class Unreadable(Exception):
     """The journal cannot be audited: it is not there, not ours, or of another version."""
 
 
-def audit(path: Path, progress: Progress) -> AuditReport:
+def audit(path: Path, progress: Told) -> AuditReport:
     """Verify every account of a journal; raises Unreadable when it cannot be read at all."""
     report = AuditReport()
     if not path.is_file():
@@ -61,8 +60,9 @@ def _check_version(path: Path, connection: sqlite3.Connection) -> None:
         )
 
 
-def _audit(connection: sqlite3.Connection, report: AuditReport, progress: Progress) -> None:
+def _audit(connection: sqlite3.Connection, report: AuditReport, told: Told) -> None:
     total: int = connection.execute("SELECT COALESCE(SUM(seq), 0) FROM heads").fetchone()[0]
+    progress = Progress(told, total)
     rows = connection.execute(
         "SELECT account_id, user_id, epoch, balance, credit FROM accounts ORDER BY account_id"
     ).fetchall()
@@ -70,8 +70,8 @@ def _audit(connection: sqlite3.Connection, report: AuditReport, progress: Progre
     report.accounts = list(accounts.values())
     for account_id, user_id, epoch, balance, credit in rows:
         own = accounts[account_id]
-        one = AccountAudit(connection, report, own, lambda events: progress(events, total))
-        one.run(user_id, epoch, balance, credit)
+        AccountAudit(connection, report, own, progress).run(user_id, epoch, balance, credit)
+        progress.tell()
     for table in _TABLES:
         for account_id in _accounts_in(connection, table):
             if account_id not in accounts:
