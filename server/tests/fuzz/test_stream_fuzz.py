@@ -5,6 +5,7 @@ import json
 import socket
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,8 +74,9 @@ class Socket:
         self._socket.sendall(data)
 
     def end(self) -> None:
-        """Send no more."""
-        self._socket.shutdown(socket.SHUT_WR)
+        """Send no more; the server may have ended first."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Go."""
