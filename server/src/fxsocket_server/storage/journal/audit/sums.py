@@ -1,10 +1,9 @@
 """Adds up deals: a position is the sum of its deals, the balance that of all of them.
 
-MT4 closes the old ticket of a partial close whole and opens the rest as `from #ticket`: such a
-chain of tickets is one position here. Volumes are signed, long is positive.
+MT4 closes the old ticket of a partial close whole and opens the rest anew: such a chain of tickets
+is one position here. Volumes are signed, long is positive.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -12,8 +11,6 @@ from msgspec import Struct
 
 from fxsocket_server.model.enums import DealEntry, DealType, Side
 from fxsocket_server.model.records import Deal, Position
-
-_CONTINUES = re.compile(r"from #(\d+)")
 
 
 class CashSums:
@@ -49,7 +46,8 @@ class PositionSums:
         self._volumes: defaultdict[str, int] = defaultdict(int)
         self._profits: defaultdict[str, int] = defaultdict(int)
         self._opened_ms: dict[str, int] = {}
-        self._chains: dict[int, _Chain] = {}
+        self._chains: list[_Chain] = []
+        self._continued: dict[str, _Chain] = {}  # by the id of the position that goes on
 
     def add_deal(self, deal: Deal) -> None:
         """Count a deal to its position."""
@@ -69,29 +67,29 @@ class PositionSums:
         chain.tickets += 1
         chain.held += position.volume if position.side is Side.BUY else -position.volume
         chain.dealt += self._volumes[position.id]
-        self._chains[position.ticket] = chain
+        if position.continued_id is not None:
+            self._continued[position.continued_id] = chain
         made = self._profits[position.id]
         if chain.is_whole and made != position.profit:
             return f"the deals of {position.id} made {made}, it says {position.profit}"
         return None
 
     def _chain_of(self, position: Position) -> _Chain:
-        continues = _CONTINUES.fullmatch(position.comment)
-        before = self._chains.get(int(continues[1])) if continues else None
-        # Whole: the deal that opened it is in this journal, which may be younger than the position.
-        opened_ms = self._opened_ms.get(position.id, position.opened_ms + 1)
-        return before or _Chain(position.id, opened_ms <= position.opened_ms)
+        chain = self._continued.pop(position.id, None)
+        if chain is None:
+            # Whole: its opening deal is in this journal, which may be younger than the position.
+            opened_ms = self._opened_ms.get(position.id, position.opened_ms + 1)
+            chain = _Chain(position.id, opened_ms <= position.opened_ms)
+            self._chains.append(chain)
+        return chain
 
     @property
     def partial(self) -> int:
         """How many positions were opened by a deal that this journal does not hold."""
-        return sum(chain.tickets for chain in self._distinct() if not chain.is_whole)
+        return sum(chain.tickets for chain in self._chains if not chain.is_whole)
 
     def differences(self) -> Iterator[str]:
         """The positions that are not the sum of their deals."""
-        for chain in self._distinct():
+        for chain in self._chains:
             if chain.is_whole and chain.dealt != chain.held:
                 yield f"the deals of {chain.first} come to {chain.dealt}, it holds {chain.held}"
-
-    def _distinct(self) -> list[_Chain]:
-        return list({chain.first: chain for chain in self._chains.values()}.values())
