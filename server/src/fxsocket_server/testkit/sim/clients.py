@@ -65,8 +65,11 @@ def is_final(reply: Reply) -> bool:
 
 
 def is_known(reply: Reply) -> bool:
-    """Whether an answer tells an outcome: one that says UNKNOWN may be followed by a better one."""
-    return is_final(reply) and msgspec.json.decode(reply.body).get("status") != "UNKNOWN"
+    """Whether an answer tells an outcome, not how things stand: then no other may follow it."""
+    if not is_final(reply):
+        return False
+    view = msgspec.json.decode(reply.body)
+    return view.get("status") != "UNKNOWN" and view.get("updated") is not False
 
 
 def is_stored(reply: Reply) -> bool:
