@@ -21,6 +21,7 @@ _HOUR_MS = 3_600_000
 _BROKER_FAULTS: tuple[dict[str, Any], ...] = (
     {"lose_reply": True},
     {"delay_ms": 500},
+    {"delay_ms": 5_000},
     {"delay_ms": 12_000},
     {"retcode": 10_004},
     {"freeze": True},

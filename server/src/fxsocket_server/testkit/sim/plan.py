@@ -59,8 +59,9 @@ class Plan(Struct, frozen=True):
 def plan_of(chance: Chance) -> Plan:
     """The plan of a seed."""
     excluded = _UNGUARDED if chance.happens(0.4) else frozenset[str]()
-    faults = tuple(f for f in FAULTS if chance.happens(0.4) and f not in excluded)
     accounts, terminals = chance.choice(((1, 0), (2, 0), (1, 1), (0, 1), (0, 2), (0, 1)))
+    likely = {"broker_fault": 0.8} if terminals else {}
+    faults = tuple(f for f in FAULTS if chance.happens(likely.get(f, 0.4)) and f not in excluded)
     return Plan(
         accounts=accounts,
         terminals=terminals,

@@ -19,7 +19,6 @@ class Tally(Struct):
 
     seeds: int = 0
     orders: int = 0
-    deals: int = 0
     crashes: int = 0
     failures: list[Outcome] = []
     marks: Counter[str] = Counter()
@@ -28,7 +27,6 @@ class Tally(Struct):
         """Count a seed."""
         self.seeds += 1
         self.orders += outcome.orders
-        self.deals += outcome.deals
         self.crashes += outcome.crashes
         self.marks.update(outcome.trace.marks)
         if outcome.violations:

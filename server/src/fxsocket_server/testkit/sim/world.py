@@ -47,7 +47,6 @@ class Outcome(Struct):
     digest: str
     trace: Trace
     orders: int
-    deals: int
     crashes: int
 
 
@@ -214,7 +213,6 @@ class World:
             self.trace.digest(),
             self.trace,
             orders=sum(d.path == "/v1/orders" for bot in self.bots for d in bot.deeds),
-            deals=0,
             crashes=sum(len(host.lives) - 1 for host in self._hosts),
         )
 
