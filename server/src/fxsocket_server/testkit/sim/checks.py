@@ -8,6 +8,7 @@ from fxsocket_server.gateway.changes import OrderQuery
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.model.enums import DealEntry, DealType, PositionStatus
 from fxsocket_server.model.records import Position
+from fxsocket_server.storage.journal.audit.run import audit
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
 from fxsocket_server.testkit.sim.against_ledger import against_ledger
 from fxsocket_server.testkit.sim.case import Case
@@ -56,6 +57,8 @@ async def check_world(world: "World") -> None:
         for invariant, detail in found:
             world.wrong(invariant, f"{lane.account.id}: {detail}")
         _check_told(world, case)
+    for finding in audit(world.disk.journal_path, lambda *_: None).findings:
+        world.wrong("I9", f"the journal's audit finds: {finding}")
 
 
 def _check_told(world: "World", case: Case) -> None:
