@@ -341,3 +341,29 @@ def test_bytes_that_are_no_http_end_the_connection(
 ) -> None:
     answer = exchange(server, request_bytes, end=True)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+
+
+def test_a_parameter_without_a_value_is_refused(live: Api) -> None:
+    for path, pointer in (
+        ("/orders?symbol=", "?symbol"),
+        ("/positions?magic=", "?magic"),
+        ("/events?epoch=", "?epoch"),
+        ("/account?account_id=", "?account_id"),
+    ):
+        assert pointers(live.refused("validation_error", "GET", path)) == [pointer]
+    problem = live.refused("validation_error", "GET", "/account", headers={"X-Account-Id": ""})
+    assert "X-Account-Id" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("/orders?magic=-1", "?magic"),
+        ("/orders?limit=-5", "?limit"),
+        ("/positions?symbol=" + "E" * (limits.SYMBOL_CHARS + 1), "?symbol"),
+        ("/symbols?group=" + "*" * (limits.GROUP_CHARS + 1), "?group"),
+        ("/events?epoch=" + "e" * (limits.PARAMETER_CHARS + 1), "?epoch"),
+    ],
+)
+def test_a_parameter_beyond_the_contract_is_refused(live: Api, path: str, pointer: str) -> None:
+    assert pointers(live.refused("validation_error", "GET", path)) == [pointer]

@@ -70,7 +70,9 @@ def test_header_and_client_order_id_must_agree(api: Api) -> None:
 def test_a_key_belongs_to_what_was_asked(api: Api) -> None:
     first = post(api, "key-1").json()
     for other in ({"volume": 0.2}, {"sl": 1.0}, {"symbol": "GBPUSD"}, {"client_order_id": "key-1"}):
-        assert post(api, "key-1", **other).json()["code"] == "idempotency_key_reused"
+        response = post(api, "key-1", **other)
+        assert response.status_code == 422, other
+        assert response.json()["code"] == "idempotency_key_reused"
     path = "/positions/" + first["position_id"]
     api.refused("idempotency_key_reused", "DELETE", path, headers=keyed("key-1"))
     assert len(api.get("/positions")) == 1

@@ -74,6 +74,7 @@ class Cast:
             self.apis[scope.name.lower()] = self._api(
                 world.add_key(scope, accounts=(self.own.account,))
             )
+        self.apis["all"] = self._api(world.add_key())  # every account of its user
         self.apis["none"] = self._api(None)
         self.apis["wrong"] = self._api("fxs_test_wrong")
 
@@ -205,17 +206,19 @@ def test_a_key_does_what_its_scope_allows_and_nothing_else(
 
 
 @EVERY
-@pytest.mark.parametrize("target", ["sibling", "foreign"])
+@pytest.mark.parametrize(
+    ("who", "target"), [("full", "sibling"), ("full", "foreign"), ("all", "foreign")]
+)
 def test_the_account_of_another_is_as_if_it_were_not(
-    operation: Operation, target: str, cast: Cast
+    operation: Operation, who: str, target: str, cast: Cast
 ) -> None:
     if not operation.of_account:
         return  # it names no account but by id, which the next test does
     account = getattr(cast, target).account
-    nobody = cast.send(operation, "full", cast.own, headers={"X-Account-Id": NOBODY})
+    nobody = cast.send(operation, who, cast.own, headers={"X-Account-Id": NOBODY})
     assert told(nobody) == (404, "not_found")
     for headers, query in (({"X-Account-Id": account}, None), (None, {"account_id": account})):
-        response = cast.send(operation, "full", cast.own, headers=headers, query=query)
+        response = cast.send(operation, who, cast.own, headers=headers, query=query)
         assert told(response) == (404, "not_found")
         assert same_words(response) == same_words(nobody)
 
@@ -228,13 +231,16 @@ BY_ID = pytest.mark.parametrize(
 
 
 @BY_ID
-@pytest.mark.parametrize("target", ["sibling", "foreign"])
+@pytest.mark.parametrize(
+    ("who", "target"), [("full", "sibling"), ("full", "foreign"), ("all", "foreign")]
+)
 def test_what_another_account_holds_is_as_if_it_were_not(
-    operation: Operation, target: str, cast: Cast
+    operation: Operation, who: str, target: str, cast: Cast
 ) -> None:
     nothing = Holdings(NOBODY, "ord_none", "none", "pos_none", "pos_none", frozenset())
-    nobody = cast.send(operation, "full", nothing)
-    response = cast.send(operation, "full", getattr(cast, target))
+    at = {"X-Account-Id": cast.own.account} if operation.of_account else None
+    nobody = cast.send(operation, who, nothing, headers=at)
+    response = cast.send(operation, who, getattr(cast, target), headers=at)
     assert told(nobody) == told(response) == (404, "not_found")
     assert same_words(response).replace("'none'", "ID") == same_words(nobody).replace("none", "ID")
 

@@ -143,6 +143,17 @@ def test_an_empty_bucket_is_429_until_it_fills(world: World, connect: Callable[.
     assert api.call("GET", "/accounts").headers["x-ratelimit-remaining"] == "19"
 
 
+def test_a_clock_that_is_set_changes_no_limit(world: World, connect: Callable[..., Api]) -> None:
+    secret = world.add_key()
+    api = connect(secret)
+    world.drain(secret, world.context.requests)
+    for hours in (-1, 2, -1):
+        world.clock.set_back(hours * 3_600_000)
+        api.refused("rate_limited", "GET", "/accounts")
+    world.clock.advance(1)
+    assert api.call("GET", "/accounts").headers["x-ratelimit-remaining"] == "19"
+
+
 def test_closing_gets_through_when_opening_is_throttled(
     world: World, connect: Callable[..., Api]
 ) -> None:

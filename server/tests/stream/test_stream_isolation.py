@@ -104,6 +104,10 @@ def test_nobody_hears_of_the_accounts_of_others(play):
                 await client.settle()
             for client in (own, foreign):
                 await client.send(action="order.place", id="x", order=ORDER)
+            async with world.client("full") as both:  # a key of every account of its user
+                frame = {"action": "order.place", "id": "x", "account_id": "acc_sibling"}
+                await both.send(**frame, order=ORDER)
+                await both.until("result")
             await world.price("EURUSD", 108_400, account_id="acc_sibling")
             await world.price("EURUSD", 108_500, account_id="acc_foreign")
             for client, account in ((own, "acc_1"), (foreign, "acc_foreign")):

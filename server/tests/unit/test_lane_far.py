@@ -38,8 +38,8 @@ async def test_an_intent_is_durable_before_it_leaves_the_process(tmp_path: Path)
         seen: list[TradeRequest] = []
 
         def before(request: TradeRequest) -> None:
+            assert [order.status for order in b.orders()] == [OrderStatus.PENDING]
             [order] = b.orders()
-            assert order.status is OrderStatus.PENDING
             assert request.comment == order.tag + order.comment
             assert request.tag == order.tag
             command = b.journal.command("acc_1", "k")

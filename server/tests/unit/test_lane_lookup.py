@@ -266,7 +266,8 @@ async def test_a_cancel_wish_is_carried_out_once_the_order_rests(tmp_path: Path)
         answer = shown(await cancelled(b, order_id, "x", 0))
         assert (answer["status"], answer["cancel_requested"]) == ("PENDING", True)
         await b.report()
-        while b.lane.book.orders:
+        assert len(b.lane.terminal._tasks) == 1  # the wish is on its way
+        while b.lane.terminal._tasks:
             await turn()
         assert status(b, order_id) is OrderStatus.CANCELED
         assert b.types()[-1] == "order.canceled"

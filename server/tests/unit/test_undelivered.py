@@ -300,6 +300,18 @@ async def test_a_command_that_a_terminal_may_have_done_is_joined_after_a_restart
 # --- the guard alone -------------------------------------------------------------------------
 
 
+def test_a_claimed_answer_serves_nobody_else() -> None:
+    guard = DeliveryGuard(lambda: 0.0, lambda *_: None)
+    guard.begin("req_1", ("key", b"same"), lost())
+    guard.settled("req_1")
+    first, second = Delivery(), Delivery()
+    entry = guard.claim(("key", b"same"), first)
+    assert entry is not None
+    assert guard.claim(("key", b"same"), second) is None
+    guard.release(entry, first)
+    assert guard.claim(("key", b"same"), second) is entry
+
+
 def test_nothing_is_kept_of_what_was_delivered() -> None:
     arrived: list[str] = []
     guard = DeliveryGuard(lambda: 0.0, lambda command_id, _: arrived.append(command_id))

@@ -52,3 +52,7 @@ class ManualClock:
         if ms < 0:
             raise ValueError("a clock only goes forward")
         self._elapsed_ms += ms
+
+    def set_back(self, ms: float) -> None:
+        """Set the wall clock back, or forward by less than 0, as its owner may at any time."""
+        self._wall_ms -= int(ms)
