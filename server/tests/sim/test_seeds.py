@@ -4,8 +4,8 @@ import pytest
 
 from fxsocket_server.testkit.sim.runner import Tally, report_of, run_seeds
 
-BATCH = 100
-QUICK = 20  # batches: 2,000 seeds
+BATCH = 200
+QUICK = 10  # batches: 2,000 seeds
 
 # What a batch of seeds must have come through, or it has proved too little.
 MARKS = {

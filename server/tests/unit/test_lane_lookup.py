@@ -315,6 +315,24 @@ async def test_a_terminal_that_comes_back_is_reconciled(tmp_path: Path) -> None:
 
 
 @on_loop
+@pytest.mark.parametrize("hours", [-1, 2])
+async def test_what_happened_is_read_whatever_was_told_since_and_whichever_way_a_clock_was_set(
+    tmp_path: Path, hours: int
+) -> None:
+    async with bench(tmp_path, Living) as b:
+        assert isinstance(b.connector, Living)
+        await b.place()
+        await b.lane.on_terminal(False, "gone")
+        b.connector.by_hand(action=Action.DEAL, type=OrderType.SELL, volume=10**7)
+        deal = next(fact for fact in b.connector.past if isinstance(fact, DealFact))
+        b.connector.past = [replace(deal, time_ms=deal.time_ms + hours * 3_600_000)]
+        b.clock.advance(3 * 3_600_000)
+        await b.lane.on_terminal(True, "")
+        booked = [d for _, d in b.journal.deals(OrderQuery(account_id="acc_1", limit=9))]
+        assert deal.ticket in [d.ticket for d in booked]
+
+
+@on_loop
 async def test_opens_wait_until_the_account_is_reconciled(tmp_path: Path) -> None:
     async with bench(tmp_path, Living) as b:
         position_id = shown(await b.place())["position_id"]

@@ -15,7 +15,7 @@ class Book:
     def __init__(self, state: AccountState) -> None:
         self.epoch = state.epoch
         self.head_seq = state.head_seq
-        self.last_event_ms = state.last_event_ms
+        self.last_deal_ms = state.last_deal_ms  # up to here a terminal's history was read
         self.balance = state.balance
         self.credit = state.credit
         self.orders: dict[str, Order] = {}

@@ -78,7 +78,7 @@ class AccountState(Struct, frozen=True, kw_only=True):
 
     epoch: str
     head_seq: int
-    last_event_ms: int = 0
+    last_deal_ms: int = 0
     balance: int
     credit: int
     last_order_ticket: int

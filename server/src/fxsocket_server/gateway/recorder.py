@@ -101,7 +101,6 @@ class Recorder:
     def event(self, change: Change, type_: str, payload: bytes) -> None:
         """Number an event and add it to the change."""
         self.book.head_seq += 1
-        self.book.last_event_ms = change.time_ms
         change.events.append(
             Event(self.account.id, self.book.head_seq, type_, change.time_ms, payload)
         )
@@ -234,6 +233,7 @@ class Recorder:
         if not self._is_new(fact):
             return
         self.book.add_deal(fact.ticket)
+        self.book.last_deal_ms = max(self.book.last_deal_ms, fact.time_ms)
         order = self.book.order_by_ticket(fact.order_ticket)
         position = self.book.position_by_ticket(fact.position_ticket)
         deal = Deal(

@@ -115,7 +115,7 @@ class Terminal:
 
     async def _book_what_happened(self) -> None:
         lane = self._lane
-        overlap_ms = lane.book.last_event_ms - limits.RECONCILE_OVERLAP_MS
+        overlap_ms = lane.book.last_deal_ms - limits.RECONCILE_OVERLAP_MS
         history = await lane.connector.history(max(0, overlap_ms))
         snapshot = await lane.connector.snapshot()
         facts = reconciled_facts(lane.book, snapshot, history)

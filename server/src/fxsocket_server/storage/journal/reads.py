@@ -51,10 +51,9 @@ class JournalReads:
         sql = "SELECT seq FROM heads WHERE account_id = ?"
         return int(self._read.execute(sql, (account_id,)).fetchone()[0])
 
-    def _event_ms(self, account_id: str, seq: int) -> int:
-        sql = "SELECT time_ms FROM events WHERE account_id = ? AND seq = ?"
-        row = self._read.execute(sql, (account_id, seq)).fetchone()
-        return 0 if row is None else int(row[0])
+    def _last_deal_ms(self, account_id: str) -> int:
+        sql = "SELECT COALESCE(MAX(time_ms), 0) FROM deals WHERE account_id = ?"
+        return int(self._read.execute(sql, (account_id,)).fetchone()[0])
 
     def _last_ticket(self, table: Table, account_id: str) -> int:
         sql = "SELECT COALESCE(MAX(ticket), 0) FROM " + table + " WHERE account_id = ?"

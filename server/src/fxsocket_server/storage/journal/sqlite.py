@@ -237,7 +237,7 @@ class SqliteJournal(JournalReads):
         return AccountState(
             epoch=epoch,
             head_seq=head_seq,
-            last_event_ms=self._event_ms(account_id, head_seq),
+            last_deal_ms=self._last_deal_ms(account_id),
             balance=balance,
             credit=credit,
             last_order_ticket=self._last_ticket("orders", account_id),

@@ -133,7 +133,7 @@ def _closes(case: Case) -> Iterator[str]:
         if deal.entry is DealEntry.OUT and deal.order_id is not None:
             volumes[deal.order_id] += deal.volume
     for deed in case.deeds:
-        view = deed.view if deed.was_done else {}
+        view = deed.view if deed.was_done and deed.key is not None else {}
         if view.get("close_order_id") and not view["already"]:
             closed = round(view["closed_volume"] * 10**8)
             if closed != volumes[view["close_order_id"]]:

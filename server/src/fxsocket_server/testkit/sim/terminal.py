@@ -1,7 +1,8 @@
 """A terminal as a simulated process: the parts of `sim-terminal`, dialling the bridge."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -47,45 +48,64 @@ def _small() -> Profile:
 
 
 class SimLedger(TerminalLedger):
-    """A ledger that the dead do not write to; `began` hears of each tag that is begun."""
+    """A ledger that the dead do not write to; `began` hears of each tag that is begun.
+
+    A process dies between two transactions, never in one: SQLite would roll that back.
+    """
 
     def __init__(self, path: Path, began: Callable[[str], None]) -> None:
         super().__init__(path)
         self._process = owner()
         self._began = began
+        self._in_transaction = False
 
-    def _lives(self) -> bool:
-        return self._process is None or self._process.step()
+    @contextmanager
+    def _transaction(self) -> Iterator[bool]:
+        """Whether a transaction may begin; what belongs to one is written in any case."""
+        if self._in_transaction:
+            yield True
+            return
+        self._in_transaction = True
+        try:
+            yield self._process is None or self._process.step()
+        finally:
+            self._in_transaction = False
 
     def keep(self, name: str, value: bytes) -> None:
         """Keep a value under a name."""
-        if self._lives():
-            super().keep(name, value)
+        with self._transaction() as lives:
+            if lives:
+                super().keep(name, value)
 
     def book(self, facts: tuple[Fact, ...], time_ms: int) -> int:
         """Make facts true, and an event of them."""
-        return super().book(facts, time_ms) if self._lives() else 0
+        with self._transaction() as lives:
+            return super().book(facts, time_ms) if lives else 0
 
     def start(self, tag: str, time_ms: int) -> None:
         """A command begins."""
-        if self._lives():
-            super().start(tag, time_ms)
-            self._began(tag)
+        with self._transaction() as lives:
+            if lives:
+                super().start(tag, time_ms)
+                self._began(tag)
 
     def rule_out(self, tag: str, time_ms: int) -> None:
         """A command that has not begun never will."""
-        if self._lives():
-            super().rule_out(tag, time_ms)
+        with self._transaction() as lives:
+            if lives:
+                super().rule_out(tag, time_ms)
 
     def finish(self, tag: str, report: Report) -> None:
         """A command is done."""
-        if self._lives():
-            super().finish(tag, report)
+        with self._transaction() as lives:
+            if lives:
+                super().finish(tag, report)
 
     def acknowledge(self, q: int) -> None:
         """Forget events up to a number."""
-        if self._lives():
-            super().acknowledge(q)
+        with self._transaction() as lives:
+            if lives:
+                super().acknowledge(q)
 
 
 class _MarkedTerminal(Terminal):
