@@ -34,7 +34,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examples_of(output: str) -> int:
-    """The examples that hypothesis says have passed."""
+    """The examples that hypothesis, or the test itself, says have passed."""
     return sum(int(count) for count in PASSING.findall(output))
 
 
@@ -53,7 +53,7 @@ def tests_in(files: list[str]) -> list[str]:
 def run(test: str, seconds: float) -> Run:
     """Run one test for at most so long."""
     began = time.perf_counter()
-    command = [*_pytest(), "--hypothesis-show-statistics", test]
+    command = [*_pytest(), "--hypothesis-show-statistics", "-rP", test]
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=_env(), capture_output=True, text=True, check=False,

@@ -165,6 +165,7 @@ def test_10000_planted_corruptions_are_found(
     for n in range(34):
         source = journal(tmp_path / str(n), rng.getrandbits(40), profile)
         check_planted(source, rng, 100)
+    print(f"{34 * 100} passing, 0 failing corruptions")  # counted by tools/soak.py
 
 
 @pytest.mark.parametrize("kind", [SimConnector, FarConnector])

@@ -63,3 +63,4 @@ def test_every_prefix_of_1000_logs_replays_to_its_state(
 ) -> None:
     for n in range(334):
         check_a_log(tmp_path / str(n), rng.getrandbits(40), profile)
+    print("334 passing, 0 failing logs")  # counted by tools/soak.py
