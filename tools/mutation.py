@@ -23,7 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MUTMUT = [sys.executable, "-m", "mutmut"]
 MUTATED = ("src/fxsocket_server/model/*", "src/fxsocket_server/gateway/orders/*")
 # What reaches the mutated code; the large random ones would only take longer to find the same.
-TESTS = ("tests/unit", "tests/golden", "tests/api/test_check.py", "tests/api/test_orders.py")
+TESTS = (
+    "tests/unit",
+    "tests/golden",
+    "tests/api/test_check.py",
+    "tests/api/test_netting.py",
+    "tests/api/test_orders.py",
+    "tests/api/test_stats.py",
+)
 BESIDE = ("audit", "bar_files", "bundled", "channels", "disk", "journal", "profile", "tick_files")
 COPIED = ("conftest.py", "pyproject.toml", "spec", "tools")
 NICE = 15

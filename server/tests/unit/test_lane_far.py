@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.orders.cancel import CancelOrder
-from fxsocket_server.model.enums import Action, OrderStatus, OrderType
+from fxsocket_server.gateway.orders.modify import ModifyOrder
+from fxsocket_server.gateway.requests import OrderPatch
+from fxsocket_server.model.enums import Action, OrderStatus, OrderType, TimeInForce
 from fxsocket_server.model.facts import Lookup, LookupState, Report, TradeRequest
 
 from ..api.world import FarConnector, Spy, on_loop
 from .lane_bench import bench, refusing, shown, snapshot, turn
+
+STOP_LIMIT = {"stop_limit_price": 1.089, "sl": 1.08, "tp": 1.098}
 
 # --- a terminal outside the process ----------------------------------------------------------
 
@@ -256,6 +261,31 @@ async def test_cancelling_what_is_pending_marks_the_wish(tmp_path: Path) -> None
         [order] = b.orders()
         assert (order.status, order.cancel_requested) == (OrderStatus.FILLED, True)
         assert "order.cancel_requested" in b.types()
+
+
+@on_loop
+async def test_a_terminal_is_asked_for_a_change_in_full(tmp_path: Path) -> None:
+    async with bench(tmp_path, FarConnector) as b:
+        placed = shown(await b.place(type=OrderType.BUY_STOP_LIMIT, price=1.09, **STOP_LIMIT))
+        patch = OrderPatch(price=1.091, tp=1.099, expires_at=None)
+        await b.run("order.modify", placed["id"], patch, ModifyOrder(patch), None, 30_000)
+        request = b.far.taken[-1][1]
+        assert replace(request, command_id="", tag="", deadline_ms=0) == TradeRequest(
+            action=Action.MODIFY,
+            command_id="",
+            tag="",
+            deadline_ms=0,
+            symbol="EURUSD",
+            type=OrderType.BUY_STOP_LIMIT,
+            price=109_100,
+            stop_limit=108_900,
+            sl=108_000,
+            tp=109_900,
+            time_in_force=TimeInForce.GTC,
+            expires_ms=None,
+            order_ticket=placed["ticket"],
+        )
+        assert request.deadline_ms == b.clock.monotonic_ms() + limits.COMMAND_DEADLINE_MS
 
 
 @on_loop

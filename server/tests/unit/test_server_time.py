@@ -88,6 +88,7 @@ def test_fixed_offsets() -> None:
     assert india.to_server_ms(0) == 19_800_000
     assert india.to_utc_ms(19_800_000) == 0
     assert fixed_zone(-3600).name == "UTC-01:00"
+    assert fixed_zone(0).name == "UTC+00:00"
     assert UTC.offset_s(123) == 0
 
 
