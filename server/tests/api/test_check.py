@@ -87,6 +87,21 @@ def test_check_refuses_what_a_risk_rule_refuses_and_counts_nothing(
     api.refused("risk_limit", "POST", "/orders/check", json=order_of())
 
 
+def test_check_judges_by_the_rules_of_the_key_that_asks(
+    world: World, connect: Callable[..., Api], account: str
+) -> None:
+    secret = world.add_key(accounts=(account,))
+    bound, free = connect(secret), connect(world.add_key(accounts=(account,)))
+    key_id = world.keyring.authenticate(secret).key_id
+    book = world.lane(account).risk.book
+    world.do(lambda: book.replace({}, {key_id: rules_of({"max_order_volume": "0.5"})}))
+    try:
+        assert checked(free, volume=0.6)["allowed"]
+        bound.refused("key_limit", "POST", "/orders/check", json=order_of(volume=0.6))
+    finally:
+        world.do(lambda: book.replace({}, {}))
+
+
 # --- margin and profit -----------------------------------------------------------------------
 
 
