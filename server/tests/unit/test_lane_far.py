@@ -19,7 +19,7 @@ from fxsocket_server.model.facts import Lookup, LookupState, Report, TradeReques
 from ..api.world import FarConnector, Spy, on_loop
 from .lane_bench import bench, refusing, shown, snapshot, turn
 
-STOP_LIMIT = {"stop_limit_price": 1.089, "sl": 1.08, "tp": 1.098}
+STOP_LIMIT: dict[str, Any] = {"stop_limit_price": 1.089, "sl": 1.08, "tp": 1.098}
 
 # --- a terminal outside the process ----------------------------------------------------------
 
