@@ -315,6 +315,24 @@ async def test_a_terminal_that_comes_back_is_reconciled(tmp_path: Path) -> None:
 
 
 @on_loop
+async def test_a_deal_that_is_told_late_is_found(tmp_path: Path) -> None:
+    async with bench(tmp_path, Living) as b:
+        position_id = shown(await b.place(volume=0.2))["position_id"]
+        ticket = b.lane.book.positions[position_id].ticket
+        await b.lane.on_terminal(False, "gone")
+        b.clock.set_back(limits.RECONCILE_OVERLAP_MS - 1)  # it happened before what is known
+        terminal = b.connector
+        assert isinstance(terminal, Living)
+        terminal.by_hand(
+            action=Action.DEAL, type=OrderType.SELL, volume=10**7, position_ticket=ticket
+        )
+        await b.lane.on_terminal(True, "back")
+        everything = OrderQuery(account_id="acc_1", limit=100)
+        booked = {deal.ticket for _, deal in b.journal.deals(everything)}
+        assert {fact.ticket for fact in terminal.past if isinstance(fact, DealFact)} <= booked
+
+
+@on_loop
 @pytest.mark.parametrize("hours", [-1, 2])
 async def test_what_happened_is_read_whatever_was_told_since_and_whichever_way_a_clock_was_set(
     tmp_path: Path, hours: int
