@@ -105,6 +105,26 @@ async def test_a_report_that_did_not_become_durable_at_once_is_asked_for(tmp_pat
         assert shown(await b.place(key="k"))["status"] == "FILLED"
 
 
+@on_loop
+async def test_a_close_whose_deals_came_before_its_report_tells_what_they_closed(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, FarConnector) as b:
+        position_id = shown(await b.place())["position_id"]
+        b.far.silent = True
+        closing = asyncio.create_task(b.close(position_id, key="k", wait_ms=30_000))
+        while len(b.far.taken) < 2:
+            await turn()
+        command_id, request = b.far.taken[1]
+        report = b.far.execute(request)
+        told = asyncio.create_task(b.lane.on_facts(report.facts, report.time_ms))
+        await turn()
+        await b.lane.on_report(command_id, report)
+        await told
+        assert shown(await closing)["closed_volume"] == 0.1
+        assert (await b.close(position_id, key="k")).body == closing.result().body
+
+
 class Forgetful(FarConnector):
     """A terminal that began everything, and knows the end of nothing."""
 

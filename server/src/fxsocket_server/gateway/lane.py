@@ -229,6 +229,10 @@ class Lane:
 
     async def conclude(self, running: Running, report: Report) -> None:
         """Book the outcome of a command that was handed over before."""
+        order = self.book.orders.get(running.order_id or "")
+        durable = self.journal.durable()
+        if order is not None and order.filled_volume and durable is not None:
+            await asyncio.shield(durable)  # its deals came before: the answer reads and tells them
         if running.id not in self._running or running.concluded:
             await self.on_facts(report.facts, report.time_ms)
             return
