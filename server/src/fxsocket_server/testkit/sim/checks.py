@@ -1,12 +1,16 @@
 """The promises, held against what a world left: its journal, its brokers, its clients' answers."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fxsocket_server.gateway.changes import OrderQuery
 from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.ports import Unreachable
 from fxsocket_server.model.enums import DealEntry, DealType, PositionStatus
+from fxsocket_server.model.facts import TerminalSnapshot
 from fxsocket_server.model.records import Position
 from fxsocket_server.storage.journal.audit.run import audit
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
     from fxsocket_server.testkit.sim.world import World
 
 _ALL = 1_000_000
-_OPEN = ("PENDING", "PLACED", "PARTIALLY_FILLED")
+_TRIES = 3
+_RECONNECT_S = 30
 _NEXT = {
     None: {"PENDING", "PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"},
     "PENDING": {"PENDING", "PLACED", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED",
@@ -37,8 +42,17 @@ async def _case(world: "World", lane: Lane, ledger: TerminalLedger | None) -> Ca
     deals = sorted((deal for _, deal in lane.journal.deals(query)), key=lambda d: d.ticket)
     events = lane.journal.events(lane.account.id, 0, _ALL)
     begun = set() if ledger is None else set(ledger.begun())
-    held = await lane.connector.snapshot()
+    held = await _held(lane)
     return Case(lane, deeds, events, orders, deals, begun, held, world.plan.loses_answers)
+
+
+async def _held(lane: Lane) -> TerminalSnapshot:
+    """What the terminal holds; a session of before the healing may still have to be found dead."""
+    for _ in range(_TRIES):
+        with suppress(Unreachable):
+            return await lane.connector.snapshot()
+        await asyncio.sleep(_RECONNECT_S)
+    return await lane.connector.snapshot()
 
 
 async def check_world(world: "World") -> None:
