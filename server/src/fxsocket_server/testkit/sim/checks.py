@@ -37,12 +37,13 @@ _NEXT = {
 
 async def _case(world: "World", lane: Lane, ledger: TerminalLedger | None) -> Case:
     deeds = [d for bot in world.bots for d in bot.deeds if d.account_id == lane.account.id]
+    held = await _held(lane)
+    await lane.settled()
     query = OrderQuery(account_id=lane.account.id, limit=_ALL)
     orders = {order.id: order for _, order in lane.journal.orders(query)}
     deals = sorted((deal for _, deal in lane.journal.deals(query)), key=lambda d: d.ticket)
     events = lane.journal.events(lane.account.id, 0, _ALL)
     begun = set() if ledger is None else set(ledger.begun())
-    held = await _held(lane)
     return Case(lane, deeds, events, orders, deals, begun, held, world.plan.loses_answers)
 
 
