@@ -36,8 +36,9 @@ COPIED = ("conftest.py", "pyproject.toml", "spec", "tools")
 NICE = 15
 
 # What mutmut stores of a mutant: pytest's exit code, a signal (24: too much CPU) or its own 33, 36.
+_UNREACHED = "not reached"
 _FATES = {
-    0: "survived", 1: "killed", 3: "killed", 33: "not reached",
+    0: "survived", 1: "killed", 3: "killed", 33: _UNREACHED,
     36: "timed out", 24: "timed out", -24: "timed out", 152: "timed out",
 }  # fmt: skip
 _NOTICED = ("killed", "timed out")
@@ -76,6 +77,8 @@ def measure(folder: Path, sample: int, seed: int) -> dict[str, Any]:
     _mutmut(copy, *chosen)
     fates = _fates(copy)
     counts = Counter(fates[name] for name in chosen)
+    broken_off = [name for name in chosen if fates[name] not in (*_NOTICED, "survived", _UNREACHED)]
+    assert not broken_off, f"{len(broken_off)} were not tried to the end: see mutmut.log"
     return {
         "command": f"python tools/mutation.py --sample {sample} --seed {seed}",
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
