@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import httpx2
@@ -22,11 +23,15 @@ def risk(data: Path, *words: str) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
+_keys = count()
+
+
 def order(server: ServerProcess, lots: float) -> httpx2.Response:
+    """An order under a key of its own: after a kill an equal one without would be a retry."""
     return httpx2.post(
         f"{server.addresses.rest}/orders",
         json={"symbol": "EURUSD", "type": "BUY", "volume": lots},
-        headers={"Authorization": "Bearer test-key"},
+        headers={"Authorization": "Bearer test-key", "Idempotency-Key": f"risk-{next(_keys)}"},
         timeout=WATCHDOG_S,
     )
 

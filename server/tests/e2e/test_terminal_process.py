@@ -66,11 +66,11 @@ class Pair:
             self.get("/events", after=log.json()["head"], wait_ms=100)
 
     def until_settled(self, name: str) -> dict[str, Any]:
-        """An order by its client's id, once it is no longer pending."""
+        """An order by its client's id, once its outcome is known."""
         after = 0
         for _ in range(TRIES):
             order: dict[str, Any] = self.get(f"/orders/by-client-id/{name}").json()
-            if order.get("status") != "PENDING":
+            if order.get("status") not in ("PENDING", "UNKNOWN"):
                 return order
             page = self.get("/events", after=after, wait_ms=2_000).json()
             after = max([after, *(event["seq"] for event in page["data"])])
