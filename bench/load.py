@@ -161,7 +161,7 @@ def reconcile_s(resting: int, folder: Path) -> float:
             _rest_orders(server.ready.rest, resting)
             server.kill()
             port = bridge.rpartition(":")[2]
-            again = (*serve[:6], "--bridge-port", port, *serve[8:])
+            again = (*serve, "--bridge-port", port)  # of two the last counts
             with ServerProcess(again, core, folder / "again.log") as back:
                 _ready(back.ready.rest)
                 return _took_s(data)
