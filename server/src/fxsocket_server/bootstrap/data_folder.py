@@ -7,17 +7,24 @@ from typing import IO
 
 from fxsocket_server.settings import SettingsError
 
+JOURNAL = "journal.db"
+RESERVE = "journal.reserve"
+APP = "app.db"
+LOCK = "lock"
+RESTORING = ".restoring"  # what a restore has not finished
+
 _PEPPER_BYTES = 32
 
 
 class DataFolder:
     """State of one server: journal.db and its reserve, app.db, pepper, lock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, restoring: bool = False) -> None:
+        """Take the folder, made where it is missing; only a restore may have one cut short."""
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[bytes] = (path / "lock").open("ab")
+            self._lock: IO[bytes] = (path / LOCK).open("ab")
         except OSError as error:
             raise SettingsError(f"--data {path}: {error.strerror}") from None
         try:
@@ -27,21 +34,27 @@ class DataFolder:
             raise SettingsError(
                 f"--data {path}: another server uses this folder; stop it or name another folder"
             ) from None
+        if (path / RESTORING).exists() and not restoring:
+            self.release()
+            raise SettingsError(
+                f"--data {path}: a restore into this folder was cut short; empty it and restore "
+                "the backup again"
+            )
 
     @property
     def journal_path(self) -> Path:
         """The order journal."""
-        return self.path / "journal.db"
+        return self.path / JOURNAL
 
     @property
     def reserve_path(self) -> Path:
         """Room that the journal gives up when the disk is full."""
-        return self.path / "journal.reserve"
+        return self.path / RESERVE
 
     @property
     def app_url(self) -> str:
         """The relational store, as SQLAlchemy names it."""
-        return f"sqlite:///{self.path / 'app.db'}"
+        return f"sqlite:///{self.path / APP}"
 
     def pepper(self) -> bytes:
         """The secret under which key digests are made; created once, readable by its owner only."""

@@ -8,6 +8,7 @@ import typer
 from fxsocket_server.cli import account as account_commands
 from fxsocket_server.cli import profile as profile_commands
 from fxsocket_server.cli import risk as risk_commands
+from fxsocket_server.cli.backup import BACKUP_EXAMPLE, RESTORE_EXAMPLE, backup, restore
 from fxsocket_server.cli.run import run
 from fxsocket_server.cli.terminal import EXAMPLE as TERMINAL_EXAMPLE
 from fxsocket_server.cli.terminal import sim_terminal
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.add_typer(account_commands.app, name="account")
 app.add_typer(profile_commands.app, name="profile")
 app.add_typer(risk_commands.app, name="risk")
+app.command("backup", epilog=BACKUP_EXAMPLE)(backup)
+app.command("restore", epilog=RESTORE_EXAMPLE)(restore)
 app.command("verify-journal", epilog=VERIFY_EXAMPLE)(verify_journal)
 app.command(name="sim-terminal", epilog=TERMINAL_EXAMPLE)(sim_terminal)
 
