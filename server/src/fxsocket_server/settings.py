@@ -53,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     journal_reserve_mb: int = limits.JOURNAL_RESERVE_MB
+    stream_flush_ms: float = limits.STREAM_FLUSH_MS
     crash_at: str | None = None
 
     @property
@@ -112,6 +113,11 @@ def check(settings: Settings) -> Settings:
     _check_account(settings.balance, settings.leverage, settings.currency)
     if not 0 <= settings.journal_reserve_mb <= 65_536:
         raise SettingsError(f"--journal-reserve-mb {settings.journal_reserve_mb}: 0 to 65536")
+    if not 0 <= settings.stream_flush_ms <= limits.STREAM_FLUSH_MS_MAX:
+        most = limits.STREAM_FLUSH_MS_MAX
+        raise SettingsError(
+            f"--stream-flush-ms {settings.stream_flush_ms:g}: 0 (never wait) to {most}"
+        )
     _check_api_key(settings.api_key)
     _check_tls(settings)
     _check_crash("FXSOCKET_CRASH_AT", settings.crash_at, CRASH_POINTS)

@@ -416,7 +416,8 @@ Story = Callable[[World], Awaitable[None]]
 def play(tmp_path: Path) -> Callable[..., None]:
     """Run a story in a world with account acc_1 and keys `full`, `trade`, `read` of its user.
 
-    `account=None` leaves the account out; other keywords are bounds of the stream.
+    `account=None` leaves the account out; other keywords are bounds of the stream. Ticks are
+    written at once, for time stands still unless a test moves it.
     """
 
     async def run(story: Story, account: bool, limiter: Any, bounds: StreamBounds) -> None:
@@ -434,7 +435,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
             assert world.errors == []
 
     def played(story: Story, *, account: bool = True, limiter: Any = None, **bounds: Any) -> None:
-        asyncio.run(run(story, account, limiter, StreamBounds(**bounds)))
+        asyncio.run(run(story, account, limiter, StreamBounds(**{"flush_ms": 0, **bounds})))
 
     return played
 

@@ -20,6 +20,7 @@ class Wire:
     def __init__(self) -> None:
         self.room = 10**9
         self.frames: list[dict] = []
+        self.outbox: list[TickFrame] = []
         self.connection: Connection
 
     @property
@@ -31,6 +32,10 @@ class Wire:
         self.room -= 1
         if self.room == 0:
             self.connection.filled()
+
+    def flush(self) -> None:
+        while self.outbox:
+            self.send(self.outbox.pop(0).plain)
 
     def drain(self, room: int) -> None:
         self.room = room
@@ -66,7 +71,8 @@ class World:
         for symbol in symbols:
             self.n += 1
             plain = json.dumps({"type": "tick", "symbol": symbol, "n": self.n}).encode()
-            self.connection.tick(TickFrame(ACC, symbol, self.n, plain))
+            self.connection.take(TickFrame(ACC, symbol, self.n, plain))
+            self.wire.flush()
 
 
 @pytest.fixture

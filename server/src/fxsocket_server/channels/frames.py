@@ -21,17 +21,38 @@ _TICK_FLAGS = 6  # MetaTrader's TICK_FLAG_BID and TICK_FLAG_ASK
 _LAST_FLAG = 8  # TICK_FLAG_LAST
 
 
+_TEXT = 0x81  # a whole text message in one frame
+
+
+def framed(payload: bytes) -> bytes:
+    """A message with its WebSocket header, as the server sends it (unmasked, RFC 6455 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"%c%c%b" % (_TEXT, size, payload)
+    if size < 65_536:
+        return b"%c\x7e%b%b" % (_TEXT, size.to_bytes(2, "big"), payload)
+    return b"%c\x7f%b%b" % (_TEXT, size.to_bytes(8, "big"), payload)
+
+
 # --- ticks -----------------------------------------------------------------------------------
 
 
-class TickFrame(Struct, gc=False):
+class TickFrame(Struct, gc=False, eq=False):
     """One tick on its way to its readers; `n` is its number in the account's feed."""
 
     account_id: str
     symbol: str
     n: int
     plain: bytes
+    _framed: bytes | None = None
     _numbered: bytes | None = None
+
+    @property
+    def framed(self) -> bytes:
+        """The same with its WebSocket header."""
+        if self._framed is None:
+            self._framed = framed(self.plain)
+        return self._framed
 
     @property
     def numbered(self) -> bytes:

@@ -105,6 +105,14 @@ JournalReserve = Annotated[
         help="Megabytes kept free for closing and cancelling on a full disk.",
     ),
 ]
+StreamFlush = Annotated[
+    float,
+    typer.Option(
+        envvar="FXSOCKET_STREAM_FLUSH_MS",
+        metavar="MS",
+        help="Ticks that come this soon after a write leave the stream together; 0 = never wait.",
+    ),
+]
 Replay = Annotated[
     list[str] | None,
     typer.Option(
@@ -161,6 +169,7 @@ def demo(
     speed: Speed = "1",
     fault: FaultOption = None,
     journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
+    stream_flush_ms: StreamFlush = limits.STREAM_FLUSH_MS,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -169,8 +178,8 @@ def demo(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, balance=balance, leverage=leverage, currency=currency,
         seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed,
-        journal_reserve_mb=journal_reserve_mb, tls_cert=tls_cert, tls_key=tls_key,
-        fault=tuple(fault or ()),
+        journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
+        tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
     )  # fmt: skip
     run(settings, demo=True, as_json=json)
 
@@ -190,6 +199,7 @@ def serve(
     speed: Speed = "1",
     fault: FaultOption = None,
     journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
+    stream_flush_ms: StreamFlush = limits.STREAM_FLUSH_MS,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -197,7 +207,7 @@ def serve(
     settings = _settings(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, sessions=sessions, replay=tuple(replay or ()),
-        speed=speed, journal_reserve_mb=journal_reserve_mb,
+        speed=speed, journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
     )  # fmt: skip
     run(settings, demo=False, as_json=json)

@@ -20,3 +20,5 @@ class StreamBounds(Struct, frozen=True, kw_only=True):
     heartbeat_ms: int = limits.STREAM_HEARTBEAT_MS
     stall_ms: int = limits.STREAM_STALL_MS
     close_ms: int = limits.STREAM_CLOSE_MS
+    flush_ms: float = limits.STREAM_FLUSH_MS
+    group_readers: int = limits.STREAM_GROUP_READERS

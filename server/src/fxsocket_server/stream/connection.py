@@ -1,5 +1,6 @@
 """One client: who it is, what it may still be sent, and the ticks that it was too slow for."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from fxsocket_server.channels import frames
@@ -74,6 +75,9 @@ class Connection:
         self._clock = clock
         self._owner = owner
         self._late = LateTicks()
+        # Takes a tick that need not be acknowledged; it is called for every reader of every tick,
+        # so a client that keeps up costs no more than an append.
+        self.take: Callable[[TickFrame], None] = wire.outbox.append
 
     @property
     def identity(self) -> Principal:
@@ -97,12 +101,12 @@ class Connection:
 
     # --- ticks -------------------------------------------------------------------------------
 
-    def tick(self, tick: TickFrame) -> None:
-        """Send a tick, or keep only the newest of its symbol while the client is behind."""
-        if self.wire.is_full and self._conflates(tick.account_id):
+    def _take_behind(self, tick: TickFrame) -> None:
+        """Keep only the newest tick of each symbol, unless the feed waits for this client."""
+        if self._conflates(tick.account_id):
             self._late.put((tick.account_id, tick.symbol), tick.n, tick.plain)
         else:
-            self.wire.send(tick.plain)
+            self.wire.outbox.append(tick)
 
     def paced_tick(self, tick: TickFrame) -> None:
         """Send a tick that the client has to acknowledge."""
@@ -140,12 +144,15 @@ class Connection:
 
     def filled(self) -> None:
         """The client is behind: from now on a live feed's ticks are conflated."""
+        self.take = self._take_behind
         self._readers.filled(self, self._clock.monotonic_ms())
 
     def drained(self) -> None:
         """The client has caught up: late ticks first (few), then the log, then the feeds."""
         accounts = self._readers.drained(self)
         self._send_late()
+        if not self.wire.is_full:
+            self.take = self.wire.outbox.append
         self.log.drained()
         self._gate.release(accounts)
 

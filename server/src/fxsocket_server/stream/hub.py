@@ -25,6 +25,7 @@ from fxsocket_server.stream.actions import Actions
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.commands import Commands
 from fxsocket_server.stream.connection import Connection, Credentials
+from fxsocket_server.stream.fanout import Fanout
 from fxsocket_server.stream.gate import Gate
 from fxsocket_server.stream.log_reader import EventBatch, LogReader
 from fxsocket_server.stream.replies import problem_frame
@@ -62,6 +63,7 @@ class StreamHub:
         self._gate = Gate(self._readers, clock, self._timers)
         self._commands = Commands(gateway, trade_limiter, logger, self.bounds)
         self._actions = Actions(gateway, self._readers, self._gate, self._commands, self.bounds)
+        self._fanout = Fanout(self._timers, self.bounds)
         self._connections: dict[Connection, None] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._scan: Timer | None = None
@@ -93,8 +95,7 @@ class StreamHub:
             return
         plain = frames.tick(account_id, quote, message.digits, time_text(quote.time_ms))
         tick = TickFrame(account_id, quote.symbol, message.n, plain)
-        for connection in watchers.free:
-            connection.tick(tick)
+        self._fanout.tick(tick, watchers)
         for connection in watchers.paced:
             connection.paced_tick(tick)
 

@@ -2,16 +2,19 @@
 
 Bytes that the client does not read wait here, in sight, not in the kernel. Past the market limit
 the wire is full: market data is conflated until it drains to a quarter of that. Past the event
-limit it closes with 4008.
+limit it closes with 4008. Ticks are queued in the outbox and leave with its next flush; any other
+frame takes what is queued along at once, so that all keep their order.
 """
 
 import socket
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from fxsocket_server.channels import frames
 from fxsocket_server.channels.close_codes import CloseCode, may_close
+from fxsocket_server.channels.frames import TickFrame, framed
 from fxsocket_server.core import limits
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.timers import Timer, Timers
@@ -49,6 +52,29 @@ class Handler(Protocol):
         ...
 
 
+class Joiner:
+    """Joins the ticks of an outbox; readers with equal ones share the joined bytes."""
+
+    def __init__(self) -> None:
+        self._ticks: list[TickFrame] = []
+        self._joined = b""
+
+    def joined(self, ticks: list[TickFrame]) -> bytes:
+        """The frames of these ticks in one piece."""
+        if ticks != self._ticks:
+            self._ticks = ticks.copy()
+            self._joined = b"".join([tick.framed for tick in ticks])
+        return self._joined
+
+    def forget(self) -> None:
+        """Keep nothing of the last round."""
+        self._ticks, self._joined = [], b""
+
+
+def _unconnected(_data: bytes) -> None:
+    """What is written before the upgrade goes nowhere."""
+
+
 class Wire(WSListener):
     """A WebSocket connection; after `close` began it is deaf and mute."""
 
@@ -59,6 +85,8 @@ class Wire(WSListener):
         self._bounds = bounds
         self._timers = timers
         self._transport: WSTransport | None = None
+        self._write: Callable[[bytes], None] = _unconnected
+        self.outbox: list[TickFrame] = []
         self._message = bytearray()
         self._is_fragmented = False
         self._linger: Timer | None = None
@@ -70,18 +98,33 @@ class Wire(WSListener):
 
     def send(self, frame: bytes) -> None:
         """Send a frame, or keep it until the client reads; too much unread closes with 4008."""
-        if self.is_closing or self._transport is None:
+        if self.is_closing:
             return
         self._silent_scans = 0
-        self._transport.send(_TEXT, frame)
+        self._write(self._taken_ticks() + framed(frame))
         if self.is_full and self.unsent_bytes() > self._bounds.event_bytes:
             self.close(
                 CloseCode.SLOW_READER,
                 f"over {self._bounds.event_bytes} bytes unread; reconnect and resume",
             )
 
+    def _taken_ticks(self) -> bytes:
+        if not self.outbox:
+            return b""
+        ticks = b"".join([tick.framed for tick in self.outbox])
+        self.outbox.clear()
+        return ticks
+
+    def flush(self, joiner: Joiner) -> None:
+        """Send the queued ticks in one piece."""
+        if self.outbox and not self.is_closing:
+            data = joiner.joined(self.outbox)
+            self.outbox.clear()
+            self._silent_scans = 0
+            self._write(data)
+
     def unsent_bytes(self) -> int:
-        """What was sent here and is not yet with the kernel."""
+        """What was written here and is not yet with the kernel; the outbox does not count."""
         assert self._transport is not None
         return self._transport.underlying_transport.get_write_buffer_size()
 
@@ -97,6 +140,8 @@ class Wire(WSListener):
         """Send a close frame behind what is unsent, and wait a while for the client's own."""
         if self.is_closing or self._transport is None:
             return
+        if self.outbox:
+            self._write(self._taken_ticks())
         self.is_closing = True
         self._send_close(code, reason.encode()[:_REASON_BYTES].decode(errors="ignore"))
         self.handler.ended()
@@ -123,6 +168,7 @@ class Wire(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The upgrade is done."""
         self._transport = transport
+        self._write = transport.underlying_transport.write
         high = self._bounds.market_bytes
         transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
         _tune(transport.underlying_transport.get_extra_info("socket"))

@@ -1,0 +1,71 @@
+"""Writes ticks to their readers: at once when the stream was quiet, else joined within a window.
+
+A system call per reader and tick is what a stream costs; joined frames share one. The first tick
+after a pause is written at once (the leading edge), those that follow within `flush_ms` wait for
+its end and leave together. Readers are written to in groups, and the event loop turns between two
+of them, so that an order never waits for a whole fan-out.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from fxsocket_server.channels.frames import TickFrame
+from fxsocket_server.channels.subscriptions import Watchers
+from fxsocket_server.stream.bounds import StreamBounds
+from fxsocket_server.stream.connection import Connection
+from fxsocket_server.stream.timers import Timers
+from fxsocket_server.stream.wire import Joiner
+
+
+class Fanout:
+    """Queues ticks at their readers and flushes these round by round; `flush_ms` 0 never waits."""
+
+    def __init__(self, timers: Timers, bounds: StreamBounds) -> None:
+        self._timers = timers
+        self._flush_ms = bounds.flush_ms
+        self._group = bounds.group_readers
+        self._joiner = Joiner()
+        # By identity, as they were when a tick came: who leaves meanwhile has it in the outbox.
+        self._waiting: dict[int, tuple[Connection, ...]] = {}
+        self._round: Iterator[Connection] = iter(())
+        self._is_writing = False
+        self._is_cooling = False
+
+    def tick(self, tick: TickFrame, watchers: Watchers[Connection]) -> None:
+        """Queue a tick at everybody who reads it without pacing."""
+        readers = watchers.free
+        for connection in readers:
+            connection.take(tick)
+        self._waiting[id(readers)] = readers
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin a round if one is due."""
+        if self._waiting and not self._is_writing and not self._is_cooling:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._round = chain.from_iterable(self._waiting.values())
+        self._waiting = {}
+        self._is_writing = True
+        if self._flush_ms > 0:
+            self._is_cooling = True
+            self._timers.after(self._flush_ms, self._cooled)
+        self._write_group()
+
+    def _cooled(self) -> None:
+        self._is_cooling = False
+        self._go_on()
+
+    def _write_group(self) -> None:
+        """Flush the next readers; who is reached a second time has nothing left to write."""
+        count = 0
+        for connection in islice(self._round, self._group):
+            connection.wire.flush(self._joiner)
+            count += 1
+        if count == self._group:
+            self._timers.after(0, self._write_group)
+            return
+        self._is_writing = False
+        self._joiner.forget()
+        self._go_on()
