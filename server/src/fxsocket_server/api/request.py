@@ -1,9 +1,11 @@
 """What every endpoint needs of a request: who asks, for which account, with which parameters."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +17,7 @@ from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.gateway import LinkedAccount, Sender
 from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.trades import TRADES, CloseRequest
 from fxsocket_server.security.principal import Principal
 
 T = TypeVar("T")
@@ -82,11 +85,6 @@ def optional_body_of(request: Request, into: type[T]) -> T:
     return body_of(request, into)
 
 
-def deviation_of(request: Request) -> int | None:
-    """`?deviation=`, in points; raises `validation_error`."""
-    return integer_parameter(request, "deviation")
-
-
 def sender_of(request: Request) -> Sender:
     """Key, patience and id of a trade command, and the way back to who sent it."""
     timeout = header_of(request, b"x-request-timeout-ms")
@@ -97,6 +95,25 @@ def sender_of(request: Request) -> Sender:
         request_id=request.scope["fxs.request_id"],
         key=header_of(request, b"idempotency-key"),
         timeout_ms=None if timeout is None else whole_number("X-Request-Timeout-Ms", timeout, 1),
+    )
+
+
+async def run_trade(
+    request: Request, name: str, read: Callable[[Request], Struct] | None = None
+) -> Response:
+    """Run a trade command; its body is the request's, or what `read` makes of the request."""
+    trade, lane = TRADES[name], lane_of(request)
+    body = body_of(request, trade.body) if read is None else read(request)
+    subject_id = request.path_params.get("id", "")
+    gateway = context_of(request).gateway
+    return answer_response(await trade.run(gateway, lane, subject_id, body, sender_of(request)))
+
+
+def close_of(request: Request) -> CloseRequest:
+    """`?volume=` and `?deviation=` of what cancels or closes."""
+    return CloseRequest(
+        volume=number_parameter(request, "volume"),
+        deviation=integer_parameter(request, "deviation"),
     )
 
 

@@ -4,17 +4,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fxsocket_server.api.request import (
-    answer_response,
     body_of,
-    context_of,
-    deviation_of,
+    close_of,
     integer_parameter,
     json_response,
     lane_of,
-    number_parameter,
     principal_of,
     raw_response,
-    sender_of,
+    run_trade,
     symbol_filter,
     text_parameter,
 )
@@ -22,14 +19,11 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import OrderQuery
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.gateway.orders.cancel import CancelOrder
 from fxsocket_server.gateway.orders.check import check_order
-from fxsocket_server.gateway.orders.modify import ModifyOrder
 from fxsocket_server.gateway.orders.resolve import ResolveRequest, resolve
 from fxsocket_server.gateway.queries import cursor_number, list_orders, page_limit, time_parameter
 from fxsocket_server.gateway.reads import order_by_client_id, order_by_id
-from fxsocket_server.gateway.requests import OrderPatch, OrderRequest
-from fxsocket_server.gateway.several.batch import BatchRequest, batch_of
+from fxsocket_server.gateway.requests import OrderRequest
 from fxsocket_server.gateway.views import order_view
 from fxsocket_server.model.enums import OrderStatus
 
@@ -64,20 +58,12 @@ def _statuses(request: Request) -> tuple[str, ...]:
 
 async def place(request: Request) -> Response:
     """POST /orders."""
-    lane = lane_of(request)
-    order = body_of(request, OrderRequest)
-    answer = await context_of(request).gateway.place(lane, order, sender_of(request))
-    return answer_response(answer)
+    return await run_trade(request, "order.place")
 
 
 async def place_batch(request: Request) -> Response:
     """POST /orders/batch."""
-    lane = lane_of(request)
-    batch = body_of(request, BatchRequest)
-    answer = await context_of(request).gateway.run_composite(
-        lane, "order.batch", "", batch, sender_of(request), batch_of(batch)
-    )
-    return answer_response(answer)
+    return await run_trade(request, "order.batch")
 
 
 async def check(request: Request) -> Response:
@@ -121,23 +107,9 @@ async def resolve_unknown(request: Request) -> Response:
 
 async def modify(request: Request) -> Response:
     """PATCH /orders/{id}."""
-    lane = lane_of(request)
-    patch = body_of(request, OrderPatch)
-    sender = sender_of(request)
-    answer = await context_of(request).gateway.run(
-        lane, "order.modify", request.path_params["id"], patch, sender.key, sender,
-        ModifyOrder(patch),
-    )  # fmt: skip
-    return answer_response(answer)
+    return await run_trade(request, "order.modify")
 
 
 async def cancel(request: Request) -> Response:
     """DELETE /orders/{id}."""
-    lane = lane_of(request)
-    lots, deviation = number_parameter(request, "volume"), deviation_of(request)
-    sender = sender_of(request)
-    answer = await context_of(request).gateway.run(
-        lane, "order.cancel", request.path_params["id"], (lots, deviation), sender.key, sender,
-        CancelOrder(lots, deviation),
-    )  # fmt: skip
-    return answer_response(answer)
+    return await run_trade(request, "order.cancel", close_of)
