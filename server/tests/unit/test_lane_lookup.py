@@ -350,6 +350,65 @@ async def test_what_happened_is_read_whatever_was_told_since_and_whichever_way_a
         assert deal.ticket in [d.ticket for d in booked]
 
 
+async def vanish_long_ago(b: Bench) -> tuple[str, Living]:
+    """A resting order that the terminal removed unheard, long before the deals that came since."""
+    assert isinstance(b.connector, Living)
+    resting = shown(await b.place(type=OrderType.BUY_LIMIT, price=1.07))
+    b.connector.by_hand(action=Action.REMOVE, order_ticket=resting["ticket"])
+    b.clock.advance(3 * limits.RECONCILE_OVERLAP_MS)
+    await b.place()  # what is told after it moves the overlap on
+    await b.lane.on_terminal(False, "gone")
+    return resting["id"], b.connector
+
+
+@on_loop
+async def test_an_order_that_vanished_long_ago_is_looked_for_since_it_was_placed(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, Living) as b:
+        order_id, _ = await vanish_long_ago(b)
+        await b.lane.on_terminal(True, "back")
+        assert status(b, order_id) is OrderStatus.CANCELED
+
+
+@on_loop
+async def test_an_order_that_the_terminal_knows_no_more_is_unknown_and_counts(
+    tmp_path: Path,
+) -> None:
+    alarms: list[str] = []
+    async with bench(tmp_path, Living) as b:
+        b.lane.alarm = lambda text, **_: alarms.append(text)
+        order_id, terminal = await vanish_long_ago(b)
+        past, terminal.past = terminal.past, []
+        await b.lane.on_terminal(True, "back")
+        [order] = [order for order in b.orders() if order.id == order_id]
+        assert (order.status, order.reason) == (OrderStatus.UNKNOWN, "vanished_at_terminal")
+        assert (alarms, b.types()[-1]) == (["an order has vanished"], "order.unknown")
+        head = b.lane.book.head_seq
+        await b.lane.terminal.reconcile()
+        assert b.lane.book.head_seq == head, "said once"
+        terminal.past = past  # its history is back
+        await b.lane.terminal.reconcile()
+        [order] = [order for order in b.orders() if order.id == order_id]
+        assert (order.status, order.reason) == (OrderStatus.CANCELED, None)
+
+
+@on_loop
+async def test_a_vanished_order_is_settled_by_hand_as_canceled(tmp_path: Path) -> None:
+    async with bench(tmp_path, Living) as b:
+        order_id, terminal = await vanish_long_ago(b)
+        terminal.past = []
+        await b.lane.on_terminal(True, "back")
+        ticket = b.lane.book.orders[order_id].ticket
+        itself = ResolveRequest(outcome=Outcome.EXECUTED, reason="-", ticket=ticket)
+        with pytest.raises(Problem, match="no BUY_LIMIT order"):
+            await resolve(b.lane, order_id, itself)
+        await resolve(b.lane, order_id, ResolveRequest(outcome=Outcome.NOT_EXECUTED, reason="-"))
+        assert status(b, order_id) is OrderStatus.CANCELED
+        await b.lane.terminal.reconcile()
+        assert b.types()[-1] == "order.canceled"
+
+
 @on_loop
 async def test_opens_wait_until_the_account_is_reconciled(tmp_path: Path) -> None:
     async with bench(tmp_path, Living) as b:

@@ -7,7 +7,14 @@ changes nothing, so that what is known already may be among them.
 from msgspec.structs import replace
 
 from fxsocket_server.gateway.book import Book
-from fxsocket_server.model.enums import DealEntry, DealType, PositionStatus, Side
+from fxsocket_server.model.enums import (
+    DONE_STATUSES,
+    DealEntry,
+    DealType,
+    OrderStatus,
+    PositionStatus,
+    Side,
+)
 from fxsocket_server.model.facts import (
     BalanceFact,
     DealFact,
@@ -16,7 +23,7 @@ from fxsocket_server.model.facts import (
     TerminalHistory,
     TerminalSnapshot,
 )
-from fxsocket_server.model.records import Position
+from fxsocket_server.model.records import Order, Position
 
 _SIDES = {DealType.BUY: Side.BUY, DealType.SELL: Side.SELL}
 
@@ -45,6 +52,36 @@ def reconciled_facts(
     facts += [fact for fact in passing.values() if fact.volume == 0]
     facts.append(BalanceFact(balance=snapshot.balance, credit=snapshot.credit))
     return tuple(facts)
+
+
+def vanished_orders(
+    book: Book, snapshot: TerminalSnapshot, history: TerminalHistory
+) -> list[Order]:
+    """Orders that the broker had, and that it shows neither as resting nor as done."""
+    shown = {fact.ticket for fact in (*snapshot.orders, *history.orders)}
+    return [
+        order
+        for order in book.orders.values()
+        if order.ticket is not None
+        and order.ticket not in shown
+        and order.status not in DONE_STATUSES
+        and order.status is not OrderStatus.PENDING
+    ]
+
+
+def unexplained_since_ms(
+    book: Book, snapshot: TerminalSnapshot, history: TerminalHistory
+) -> int | None:
+    """Since when a history must be read to tell of all that the terminal shows no more, or None."""
+    open_tickets = {position.ticket for position in snapshot.positions}
+    closed = {deal.position_ticket for deal in history.deals if deal.entry is not DealEntry.IN}
+    since = [order.created_ms for order in vanished_orders(book, snapshot, history)]
+    since += [
+        position.opened_ms
+        for position in book.positions.values()
+        if position.status is PositionStatus.OPEN and position.ticket not in open_tickets | closed
+    ]
+    return min(since, default=None)
 
 
 def _with_unseen_position(

@@ -187,7 +187,7 @@ class Recorder:
             expires_ms=fact.expires_ms,
             position_id=position_id or known.position_id,
             retcode=fact.retcode,
-            reason=None if known.ticket is None else known.reason,
+            reason=None if _was_uncertain(known) else known.reason,
         )
         # A fact that tells nothing new must not make a new version, nor an event.
         return known if order == known else replace(order, updated_ms=fact.time_ms)
@@ -370,6 +370,11 @@ class Recorder:
             fact.balance, fact.credit, self.account.currency, self.account.money_digits
         )
         self.event(change, "balance.changed", payload)
+
+
+def _was_uncertain(known: Order) -> bool:
+    """Whether what was said of an order so far was not the broker's word."""
+    return known.ticket is None or known.status is OrderStatus.UNKNOWN
 
 
 def _told_as(known: Order | None, order: Order) -> str | None:

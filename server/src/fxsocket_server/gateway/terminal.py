@@ -16,10 +16,15 @@ from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.commands import Command, Intent, Running, fingerprint_of
 from fxsocket_server.gateway.ports import Bus, Unreachable
-from fxsocket_server.gateway.reconcile import reconciled_facts
+from fxsocket_server.gateway.reconcile import (
+    reconciled_facts,
+    unexplained_since_ms,
+    vanished_orders,
+)
 from fxsocket_server.gateway.removal import removal
 from fxsocket_server.model.enums import AccountStatus, OrderStatus
-from fxsocket_server.model.facts import LookupState, Report
+from fxsocket_server.model.facts import LookupState, Report, TerminalHistory, TerminalSnapshot
+from fxsocket_server.model.records import Order
 
 if TYPE_CHECKING:
     from fxsocket_server.gateway.lane import Lane, Verb
@@ -115,11 +120,28 @@ class Terminal:
 
     async def _book_what_happened(self) -> None:
         lane = self._lane
-        overlap_ms = lane.book.last_deal_ms - limits.RECONCILE_OVERLAP_MS
-        history = await lane.connector.history(max(0, overlap_ms))
-        snapshot = await lane.connector.snapshot()
+        history, snapshot = await self._past_and_present(lane.book.last_deal_ms)
+        since_ms = unexplained_since_ms(lane.book, snapshot, history)
+        if since_ms is not None:
+            history, snapshot = await self._past_and_present(since_ms)
         facts = reconciled_facts(lane.book, snapshot, history)
         await lane.on_facts(facts, snapshot.time_ms)
+        for order in vanished_orders(lane.book, snapshot, history):
+            await self._note_vanished(order)
+
+    async def _past_and_present(self, since_ms: int) -> tuple[TerminalHistory, TerminalSnapshot]:
+        """What was done at the terminal since a while before a moment, and then what it holds."""
+        connector = self._lane.connector
+        history = await connector.history(max(0, since_ms - limits.RECONCILE_OVERLAP_MS))
+        return history, await connector.snapshot()
+
+    async def _note_vanished(self, order: Order) -> None:
+        """Nobody knows how an order ended that the broker once had and has no word of now."""
+        if order.status is not OrderStatus.UNKNOWN:
+            lane = self._lane
+            lane.alarm("an order has vanished", account_id=lane.account.id, order_id=order.id)
+            unknown = replace(order, status=OrderStatus.UNKNOWN, reason="vanished_at_terminal")
+            await lane.note_order(unknown)
 
     # --- commands without an outcome ---------------------------------------------------------
 

@@ -43,11 +43,16 @@ async def resolve(lane: Lane, order_id: str, request: ResolveRequest) -> bytes:
         settled = _executed(lane, order, request)
         answer = Answer(200, encode(order_view(settled)))
     else:
-        settled = replace(order, status=OrderStatus.REJECTED, reason="resolved: " + request.reason)
+        settled = replace(order, status=_undone(order), reason="resolved: " + request.reason)
         problem = Problem("rejected", f"settled by hand as not executed: {request.reason}")
         answer = Answer(422, encode(problem_view(problem, "", order=settled)))
     await lane.settle_by_hand(settled, answer)
     return encode(order_view(settled))
+
+
+def _undone(order: Order) -> OrderStatus:
+    """What an order without a deal comes to: one that the broker took was not refused."""
+    return OrderStatus.REJECTED if order.ticket is None else OrderStatus.CANCELED
 
 
 def _executed(lane: Lane, order: Order, request: ResolveRequest) -> Order:
@@ -59,7 +64,7 @@ def _executed(lane: Lane, order: Order, request: ResolveRequest) -> Order:
             pointer="/ticket",
         )
     found = lane.journal.order_by_ticket(lane.account.id, request.ticket)
-    if found is None or found.symbol != order.symbol or found.type is not order.type:
+    if found is None or found.id == order.id or not _is_alike(found, order):
         raise Problem(
             "validation_error",
             f"the terminal has reported no {order.type} order of {order.symbol} with ticket "
@@ -75,3 +80,7 @@ def _executed(lane: Lane, order: Order, request: ResolveRequest) -> Order:
         retcode=found.retcode,
         reason=f"resolved: {request.reason}",
     )
+
+
+def _is_alike(found: Order, order: Order) -> bool:
+    return (found.symbol, found.type) == (order.symbol, order.type)
