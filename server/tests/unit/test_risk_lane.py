@@ -325,6 +325,39 @@ async def test_a_restart_over_midnight_begins_with_the_last_sample_before_it(
         assert lane.risk.state.day_equity == 950_000
 
 
+@on_loop
+async def test_orders_per_minute_are_counted_on_after_a_restart(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        of_key = {"key_1": rules_of({"orders_per_minute": "2"})}
+        b.lane.risk.book.replace({"acc_1": rules_of({"orders_per_minute": "3"})}, of_key)
+        await b.place(volume=0.01, key="first")
+        b.clock.advance(20_000)
+        position_id = shown(await b.place(volume=0.01))["position_id"]
+        await b.close(position_id)  # closing is not counted
+        await b.place(volume=0.01, api_key="key_2")
+        b.lane = again(b)
+        await b.lane.resume()
+        assert "2 orders opened" in await refused(b, "key_limit", volume=0.01)
+        assert "3 orders opened" in await refused(b, "risk_limit", volume=0.01, api_key="key_2")
+        b.clock.advance(40_000)  # a minute after the first
+        await b.place(volume=0.01)
+        assert "2 orders opened" in await refused(b, "key_limit", volume=0.01)
+
+
+@on_loop
+async def test_what_only_closed_a_netted_position_is_not_counted_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, profile_name="netting") as b:
+        rule(b, orders_per_minute="2")
+        await b.place(volume=0.02)
+        await b.place(volume=0.01, type=OrderType.SELL)
+        b.lane = again(b)
+        await b.lane.resume()
+        await b.place(volume=0.01)
+        assert "2 orders opened" in await refused(b, "risk_limit", volume=0.01)
+
+
 # --- flattening ------------------------------------------------------------------------------
 
 

@@ -265,6 +265,13 @@ class Journal(Protocol):
         """Commands whose answer is not final."""
         ...
 
+    def placed_since(self, account_id: str, since_ms: int, limit: int) -> list[tuple[str, int]]:
+        """API key and wall-clock time of the newest commands that placed an order, oldest first.
+
+        Orders that only closed part of a netted position are left out.
+        """
+        ...
+
     def order(self, account_id: str, order_id: str) -> Order | None:
         """One order by id."""
         ...

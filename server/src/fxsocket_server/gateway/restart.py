@@ -31,7 +31,7 @@ class Restart:
         self._lane = lane
 
     async def run(self) -> None:
-        """Reject or take up open commands, then count unmarked answers as lost."""
+        """Reject or take up open commands, count unmarked answers as lost, recall what opened."""
         lane = self._lane
         commands = lane.journal.open_commands(lane.account.id)
         whole = [stored for stored in commands if stored.plan is None]  # legs stand on their own
@@ -40,6 +40,7 @@ class Restart:
         else:
             self._take_up(whole)
         self._restore_guard()
+        lane.risk.recall()
 
     def _take_up(self, commands: list[StoredCommand]) -> None:
         for stored in commands:

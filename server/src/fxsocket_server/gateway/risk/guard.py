@@ -43,8 +43,16 @@ class RuleBook:
     @property
     def limits_drawdown(self) -> bool:
         """Whether anybody's rules need to know the highest equity."""
-        every = (*self.of_accounts.values(), *self.of_keys.values())
-        return any(rules.max_drawdown is not None for rules in every)
+        return any(rules.max_drawdown is not None for rules in self._every)
+
+    @property
+    def limits_rate(self) -> bool:
+        """Whether anybody's rules count orders."""
+        return any(rules.orders_per_minute is not None for rules in self._every)
+
+    @property
+    def _every(self) -> tuple[RiskRules, ...]:
+        return (*self.of_accounts.values(), *self.of_keys.values())
 
 
 class HaltView(Struct, frozen=True):
@@ -82,11 +90,11 @@ class RiskGuard:
         The lane records the order before anything else is decided: that reserves its volume.
         """
         for rules, whose in self.judge(command, order):
-            self._count(rules, whose)
+            self._count(rules, whose, self._lane.clock.monotonic_ms())
 
     def judge(self, command: Command, order: Order | None) -> list[tuple[RiskRules, str]]:
         """Raise unless an order may open what it opens; the rules that it is to count in."""
-        of_key = self.book.of_keys.get(command.api_key_id, NO_RULES)
+        of_key = self._rules_of(command.api_key_id)
         sets = [
             (rules, code, whose)
             for rules, code, whose in (
@@ -109,6 +117,9 @@ class RiskGuard:
         for rules, code, whose in sets:
             check_opening(rules, code, self.state, self._opening(order.symbol, added, rules, whose))
         return [(rules, whose) for rules, _, whose in sets]
+
+    def _rules_of(self, key_id: str) -> RiskRules:
+        return self.book.of_keys.get(key_id, NO_RULES)
 
     def _added(self, order: Order) -> int:
         book, mode = self._lane.book, self._lane.account.margin_mode
@@ -143,10 +154,23 @@ class RiskGuard:
             opened.popleft()
         return len(opened)
 
-    def _count(self, rules: RiskRules, whose: str) -> None:
+    def _count(self, rules: RiskRules, whose: str, at_ms: float) -> None:
         if rules.orders_per_minute is not None:
             opened = self._opened_ms.setdefault(whose, deque(maxlen=limits.RISK_ORDERS_PER_MINUTE))
-            opened.append(self._lane.clock.monotonic_ms())
+            opened.append(at_ms)
+
+    def recall(self) -> None:
+        """After a restart: count what the journal says was opened within the last minute."""
+        if not self.book.limits_rate:
+            return
+        lane = self._lane
+        wall_ms, now = lane.clock.wall_ms(), lane.clock.monotonic_ms()
+        newest = lane.journal.placed_since(
+            lane.account.id, wall_ms - _MINUTE_MS, limits.RISK_ORDERS_PER_MINUTE
+        )
+        for key_id, created_ms in newest:
+            for rules, whose in ((self._rules_of(key_id), key_id), (self.rules, "")):
+                self._count(rules, whose, now - max(0, wall_ms - created_ms))
 
     # --- equity ------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from fxsocket_server.gateway.changes import (
     StoredCommand,
     Table,
 )
-from fxsocket_server.model.enums import DONE_STATUSES, OrderStatus
+from fxsocket_server.model.enums import DONE_STATUSES, DealEntry, OrderStatus
 from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Deal, Order, Position
 from fxsocket_server.storage.journal.rows import decode_deal, decode_order, decode_position
@@ -101,6 +101,27 @@ class JournalReads:
             " WHERE account_id = ? AND answer_status IS NULL"
         )
         return [_command_of(row) for row in self._read.execute(sql, (account_id,))]
+
+    def placed_since(self, account_id: str, since_ms: int, limit: int) -> list[tuple[str, int]]:
+        """API key and wall-clock time of the newest commands that placed an order, oldest first.
+
+        Orders that only closed part of a netted position are left out.
+        """
+        sql = (
+            "SELECT api_key_id, created_ms, order_id FROM commands"
+            " WHERE created_ms > ? AND account_id = ? AND kind = 'order.place'"
+            " ORDER BY created_ms DESC LIMIT ?"
+        )
+        rows = self._read.execute(sql, (since_ms, account_id, limit)).fetchall()
+        return [
+            (key_id, created_ms)
+            for key_id, created_ms, order_id in reversed(rows)
+            if not self._only_closed(account_id, order_id)
+        ]
+
+    def _only_closed(self, account_id: str, order_id: str) -> bool:
+        entries = {deal.entry for deal in self.deals_of_order(account_id, order_id)}
+        return entries == {DealEntry.OUT}
 
     def order(self, account_id: str, order_id: str) -> Order | None:
         """One order by id."""
