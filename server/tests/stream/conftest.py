@@ -434,8 +434,16 @@ def play(tmp_path: Path) -> Callable[..., None]:
                 await world.close()
             assert world.errors == []
 
-    def played(story: Story, *, account: bool = True, limiter: Any = None, **bounds: Any) -> None:
-        asyncio.run(run(story, account, limiter, StreamBounds(**{"flush_ms": 0, **bounds})))
+    def played(
+        story: Story,
+        *,
+        account: bool = True,
+        limiter: Any = None,
+        loop: Any = asyncio.new_event_loop,
+        **bounds: Any,
+    ) -> None:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(run(story, account, limiter, StreamBounds(**{"flush_ms": 0, **bounds})))
 
     return played
 

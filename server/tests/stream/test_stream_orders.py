@@ -1,6 +1,11 @@
 """order.place: results and refusals by id, keys, scopes, limits."""
 
 import asyncio
+import socket
+import struct
+
+import pytest
+import uvloop
 
 from fxsocket_server.security.rate_limit import RateLimiter
 
@@ -102,6 +107,55 @@ def test_client_order_id_works_over_reconnects(play):
                 await client.send(action="order.place", id="1", order=order)
                 orders.append((await client.until("result"))["order"])
         assert orders[0] == orders[1]
+
+    play(story)
+
+
+async def answered_and_gone(world, *, reset, goes_on):
+    """A client gets its answer, perhaps says something more, and is gone; its order."""
+    gone = asyncio.Event()
+    on_gone = world.hub.gone
+
+    def watch(connection):
+        on_gone(connection)
+        gone.set()
+
+    world.hub.gone = watch
+    async with world.raw() as client:
+        await client.send(action="order.place", id="1", order=BUY)
+        answer = (await client.up_to(lambda frame: frame["type"] == "result"))[-1]
+        if goes_on:
+            await client.send(action="ping", id="2")
+            await client.up_to(lambda frame: frame["type"] == "pong")
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        else:
+            client.sock.shutdown(socket.SHUT_WR)
+            await client.rest()
+    await gone.wait()
+    world.hub.gone = on_gone
+    return answer["order"]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_answer_that_a_reset_overtook_is_owed_to_a_retry(play, loop):
+    async def story(world):
+        lost = await answered_and_gone(world, reset=True, goes_on=False)
+        async with world.client() as client:
+            await client.send(action="order.place", id="1", order=BUY)
+            assert (await client.until("result"))["order"] == lost
+
+    play(story, loop=loop)
+
+
+@pytest.mark.parametrize(("reset", "goes_on"), [(True, True), (False, False)])
+def test_an_answer_that_was_read_is_owed_to_nobody(play, reset, goes_on):
+    async def story(world):
+        read = await answered_and_gone(world, reset=reset, goes_on=goes_on)
+        async with world.client() as client:
+            await client.send(action="order.place", id="1", order=BUY)
+            assert (await client.until("result"))["order"]["id"] != read["id"]
 
     play(story)
 

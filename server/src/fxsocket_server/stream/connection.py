@@ -69,7 +69,9 @@ class Connection:
         self.principal: Principal | None = None
         self.timer: Timer | None = None
         self.pending_commands = 0
-        self.unanswered: set[Delivery] = set()  # of commands whose answers have not left yet
+        self.unanswered: set[Delivery] = set()  # of commands without an answer yet
+        self._leaving: list[Delivery] = []  # of answers that are not with the kernel yet
+        self._written: list[Delivery] = []  # of answers since the client's last word
         self._readers = readers
         self._gate = gate
         self._clock = clock
@@ -92,12 +94,19 @@ class Connection:
     def answer(self, frame: bytes, delivery: Delivery) -> None:
         """Send a trade command's answer, and say whether it has left for the client."""
         self.send(frame)
+        self.unanswered.discard(delivery)
         if self.wire.is_closing:
-            self.unanswered.discard(delivery)
             delivery.connection_lost(reset=False)
-        elif not self.wire.unsent_bytes():
-            self.unanswered.discard(delivery)
-            delivery.answer_written()
+        else:
+            self._leaving.append(delivery)
+            self._look_what_left()
+
+    def _look_what_left(self) -> None:
+        if self._leaving and not self.wire.is_closing and not self.wire.unsent_bytes():
+            for delivery in self._leaving:
+                delivery.answer_written()
+            self._written += self._leaving
+            self._leaving = []
 
     # --- ticks -------------------------------------------------------------------------------
 
@@ -139,7 +148,9 @@ class Connection:
         self._owner.opened(self)
 
     def received(self, message: bytes) -> None:
-        """A message came."""
+        """A message came: who goes on has read what was written before."""
+        self._look_what_left()
+        self._written.clear()
         self._owner.received(self, message)
 
     def filled(self) -> None:
@@ -149,6 +160,7 @@ class Connection:
 
     def drained(self) -> None:
         """The client has caught up: late ticks first (few), then the log, then the feeds."""
+        self._look_what_left()
         accounts = self._readers.drained(self)
         self._send_late()
         if not self.wire.is_full:
@@ -164,7 +176,10 @@ class Connection:
         self._owner.ended(self)
 
     def gone(self) -> None:
-        """The socket is closed; answers that did not leave are lost."""
-        for delivery in self.unanswered:
+        """The socket is closed: answers that did not leave are lost, or that a reset overtook."""
+        for delivery in (*self._leaving, *self.unanswered):
             delivery.connection_lost(reset=False)
+        if self.wire.was_reset:
+            for delivery in self._written:
+                delivery.connection_lost(reset=True)
         self._owner.gone(self)

@@ -22,6 +22,7 @@ from fxsocket_server.stream.timers import Timer, Timers
 _TEXT = WSMsgType.TEXT
 _REASON_BYTES = 123  # what a close frame holds beside its code
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a dead peer: a minute
+_TCP_CLOSE = 7  # a state of TCP_INFO: closed, and no end of the stream came before
 
 
 class Handler(Protocol):
@@ -93,6 +94,7 @@ class Wire(WSListener):
         self._silent_scans = 0
         self.is_full = False
         self.is_closing = False
+        self.was_reset = False  # by the client: what it was sent last may never have been read
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -215,6 +217,7 @@ class Wire(WSListener):
             self._linger.cancel()
         if not self.is_closing:
             self.is_closing = True
+            self.was_reset = _is_reset(transport.underlying_transport.get_extra_info("socket"))
             self.handler.ended()
         self.handler.gone()
 
@@ -237,6 +240,17 @@ def _answer_to(close: WSFrame) -> int:
         return WSCloseCode.OK.value
     may_stand = close.payload_size > 1 and may_close(close.get_close_code().value)
     return close.get_close_code().value if may_stand else WSCloseCode.PROTOCOL_ERROR.value
+
+
+def _is_reset(sock: socket.socket) -> bool:
+    """Whether the other end has reset a connection, where the system tells."""
+    info = getattr(socket, "TCP_INFO", None)  # picows keeps the loop's own word to itself
+    if info is None:
+        return False
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, info, 1)[0] == _TCP_CLOSE
+    except OSError:
+        return False
 
 
 def _tune(sock: socket.socket) -> None:
