@@ -19,7 +19,7 @@ from msgspec import Struct
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-COPIED = ("conftest.py", "pyproject.toml", "server", "spec", "tools")
+COPIED = ("README.md", "conftest.py", "docs", "pyproject.toml", "server", "spec", "tools")
 QUICK = (
     "publish_before_commit",
     "key_ignores_account",

@@ -51,8 +51,11 @@ class Living(FarConnector):
     async def history(self, from_ms: int) -> TerminalHistory:
         """What has happened."""
         orders = [f for f in self.past if isinstance(f, OrderFact) and f.status in DONE_STATUSES]
-        deals = [f for f in self.past if isinstance(f, DealFact) and f.time_ms >= from_ms]
-        return TerminalHistory(orders=tuple(orders), deals=tuple(deals))
+        deals = [f for f in self.past if isinstance(f, DealFact)]
+        return TerminalHistory(
+            orders=tuple(f for f in orders if f.time_ms >= from_ms),
+            deals=tuple(f for f in deals if f.time_ms >= from_ms),
+        )
 
     def by_hand(self, **request: Any) -> None:
         """A trade at the terminal itself."""
