@@ -37,6 +37,7 @@ from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.hub import StreamHub
+from fxsocket_server.stream.in_process import GatewayBackend
 from fxsocket_server.stream.server import StreamServer
 
 WATCHDOG_S = 30
@@ -292,9 +293,10 @@ class World:
         self.gateway = Gateway(self.journal, self.bus, self.clock, ids, NoHistory())
         self.keyring = Keyring(PEPPER, (), self.clock.wall_ms)
         limiter = limits.get("limiter") or RateLimiter(20_000, 40_000)
+        backend = GatewayBackend(self.gateway, self.keyring, limiter, structlog.get_logger())
         self.hub = StreamHub(
-            self.gateway, self.keyring, self.bus, self.clock, limiter,
-            structlog.get_logger(), bounds=bounds, timers=self.timers,
+            backend, self.bus, self.clock, structlog.get_logger(),
+            bounds=bounds, timers=self.timers,
         )  # fmt: skip
         self.server = StreamServer(self.hub, "127.0.0.1", 0)
         self.port = 0

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from fxsocket_server.gateway.changes import Event
-from fxsocket_server.stream.log_reader import EventBatch, LogReader, LogUnreadable
+from fxsocket_server.stream.log_reader import EventBatch, LogReader
 
 ACC = "acc_1"
 PAGE = 4
@@ -14,28 +14,37 @@ TYPES = ("order.pending", "order.filled", "deal.added", "position.opened", "bala
 
 
 class Logs:
-    """A log that is committed first and published later, in order."""
+    """A log that is committed first and published later, in order.
 
-    def __init__(self) -> None:
+    When `far`, what was read arrives in a later turn, and publications may overtake it.
+    """
+
+    epoch = "ep"
+
+    def __init__(self, turns: "Turns") -> None:
         self.rows: list[Event] = []
         self.published = 0
-        self.broken = False
+        self.broken = self.far = False
+        self._turns = turns
 
     def commit(self, type_: str) -> None:
         seq = len(self.rows) + 1
         payload = b'"%b":{"n":%d}' % (type_.partition(".")[0].encode(), seq)
         self.rows.append(Event(ACC, seq, type_, seq, payload))
 
-    def epoch(self, account_id: str) -> str:
-        return "ep"
+    def account(self, account_id: str) -> "Logs":
+        return self
 
-    def head(self, account_id: str) -> int:
+    @property
+    def head(self) -> int:
         return self.published
 
-    def events(self, account_id: str, after: int, limit: int) -> list[Event]:
-        if self.broken:
-            raise LogUnreadable
-        return self.rows[after : after + limit]
+    def read_events(self, account_id: str, after: int, limit: int, then) -> None:
+        page = None if self.broken else self.rows[after : after + limit]
+        if self.far:
+            self._turns.after(0, lambda: then(page))
+        else:
+            then(page)
 
 
 class Outlet:
@@ -79,7 +88,8 @@ class World:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.logs, self.outlet, self.turns = Logs(), Outlet(), Turns()
+        self.outlet, self.turns = Outlet(), Turns()
+        self.logs = Logs(self.turns)
         self.reader = LogReader(self.outlet, self.logs, self.turns, PAGE)
         self.resumed_at: list[tuple[int, int]] = []  # (frames sent before, after)
 
@@ -141,10 +151,12 @@ def assert_complete(world: World, start: int, families: frozenset[str]) -> None:
         assert before == [seq for seq in wanted if seq <= ends[0]["head"]]
 
 
+@pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("resumes", [0, 1, 3])
 @pytest.mark.parametrize("case", range(100))
-def test_once_in_order_and_without_a_hole(rng: random.Random, case: int, resumes: int):
+def test_once_in_order_and_without_a_hole(rng: random.Random, case: int, resumes: int, far: bool):
     world = World(rng)
+    world.logs.far = far
     for _ in range(rng.randint(0, 30)):
         world.commit()
     world.logs.published = start = rng.randint(0, len(world.logs.rows))

@@ -54,6 +54,7 @@ from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.tick_files import RecordedTicks
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.hub import StreamHub
+from fxsocket_server.stream.in_process import GatewayBackend
 from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
@@ -144,10 +145,9 @@ class Server:
         self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._strangers = RateLimiter(limits.UNKNOWN_PER_S, limits.UNKNOWN_BURST)
-        self._hub = StreamHub(
-            self._gateway, self._keyring, self._bus, self._clock, self._requests, self._log,
-            bounds=StreamBounds(flush_ms=self._settings.stream_flush_ms),
-        )  # fmt: skip
+        backend = GatewayBackend(self._gateway, self._keyring, self._requests, self._log)
+        bounds = StreamBounds(flush_ms=self._settings.stream_flush_ms)
+        self._hub = StreamHub(backend, self._bus, self._clock, self._log, bounds=bounds)
         self._journal.on_failure(self._rebuild_lanes)
         self._journal.on_shortage(self._on_shortage)
 

@@ -2,8 +2,9 @@
 
 A cursor is live, and then passes each published event on; or it is behind, and then reads the log
 page by page until a short page shows that it has all that is committed. Publication may lag behind
-the log, so a live cursor passes over what it has read already. A page must be read and passed
-within one turn of the event loop: nothing can be published in between, so the seam has no hole.
+the log, so a live cursor passes over what it has read already. What was published while a page was
+on its way is remembered: the cursor stays behind until it has read that too, so the seam has no
+hole.
 """
 
 from collections.abc import Collection, Sequence
@@ -36,10 +37,14 @@ class LogHole(Exception):
 
 
 class EventCursor(Generic[E]):
-    """`position` is the last event passed, sent or not; `prev_seq` the last one that was sent."""
+    """`position` is the last event passed, sent or not; `prev_seq` the last one that was sent.
+
+    `heard` is the last one that was published.
+    """
 
     def __init__(self, position: int, *, live: bool) -> None:
         self.position = position
+        self.heard = 0
         self.prev_seq = position
         self.live = live
 
@@ -55,23 +60,30 @@ class EventCursor(Generic[E]):
         """
         passed: list[tuple[E, int]] = []
         for event in events:
+            self.heard = event.seq
             if self.live and event.seq > self.position + 1:
                 self.live = False
             if self.live and event.seq == self.position + 1:
                 self._pass(event, families, passed)
         return passed
 
-    def read(self, page: Sequence[E], limit: int, families: Collection[str]) -> list[tuple[E, int]]:
+    def read(
+        self, page: Sequence[E], limit: int, heard: int, families: Collection[str]
+    ) -> list[tuple[E, int]]:
         """What to send of a page of the log, read above `position` with `limit` rows.
 
-        Live after a short page. Raises LogHole when the page does not begin where it must.
+        Live after a short page, unless more was published meanwhile. `heard` is what had been
+        published when the page was asked for. Raises LogHole when the page does not begin where it
+        must, or does not hold what was published.
         """
+        if not page and heard > self.position:
+            raise LogHole(self.position)
         passed: list[tuple[E, int]] = []
         for event in page:
             if event.seq != self.position + 1:
                 raise LogHole(self.position)
             self._pass(event, families, passed)
-        self.live = len(page) < limit
+        self.live = len(page) < limit and self.position >= self.heard
         return passed
 
     def _pass(self, event: E, families: Collection[str], passed: list[tuple[E, int]]) -> None:

@@ -43,7 +43,7 @@ class MarketData:
     def __init__(self, lane: Lane, bus: Bus, history: History, zone: ServerZone) -> None:
         self.lane = lane
         self._history = history
-        self._zone = zone
+        self.zone = zone
         self._builders: dict[str, CandleBuilder] = {}
         self._closed: dict[str, deque[Candle]] = {}
         self._loading = asyncio.Lock()
@@ -54,17 +54,11 @@ class MarketData:
         quote = message.quote
         builder = self._builders.get(quote.symbol)
         if builder is None:
-            builder = self._builders[quote.symbol] = CandleBuilder(Timeframe.M1, self._zone)
+            builder = self._builders[quote.symbol] = CandleBuilder(Timeframe.M1, self.zone)
             self._closed[quote.symbol] = deque(maxlen=limits.LIVE_CANDLES)
-        price = self._chart_price(quote)
-        closed = builder.add(quote.time_ms, price, price + quote.ask - quote.bid)
+        closed = add_quote(builder, quote, self.lane.connector.specs()[quote.symbol])
         if closed is not None:
             self._closed[quote.symbol].append(closed)
-
-    def _chart_price(self, quote: Quote) -> int:
-        """What candles are made of: the Bid, or the Last of a symbol whose chart shows it."""
-        spec = self.lane.connector.specs()[quote.symbol]
-        return quote.last if quote.last and spec.chart_mode is ChartMode.LAST else quote.bid
 
     async def candles(self, spec: SymbolSpec, asked: CandleRange) -> CandleRows:
         """Candles of a symbol, stored and live joined; prices in points of the symbol."""
@@ -77,11 +71,16 @@ class MarketData:
         rows = self._joined(stored, self._live(spec.symbol, asked.timeframe), from_ms, to_ms)
         return _page(rows, asked)
 
+    def live_candle(self, symbol: str, timeframe: Timeframe) -> Candle | None:
+        """The candle that the newest tick fell into; None before the first tick."""
+        live = self._live(symbol, timeframe)
+        return live[-1] if live else None
+
     def _live(self, symbol: str, timeframe: Timeframe) -> list[Candle]:
         builder = self._builders.get(symbol)
         if builder is None or builder.live is None:
             return []
-        return aggregate([*self._closed[symbol], builder.live], timeframe, self._zone)
+        return aggregate([*self._closed[symbol], builder.live], timeframe, self.zone)
 
     def _joined(
         self, stored: list[Candle], live: list[Candle], from_ms: int, to_ms: int
@@ -89,6 +88,16 @@ class MarketData:
         """Stored candles, then the live ones after them that the range holds."""
         start = stored[-1].time_ms if stored else FAR_PAST_MS
         return stored + [c for c in live if c.time_ms > start and from_ms <= c.time_ms < to_ms]
+
+
+def add_quote(builder: CandleBuilder, quote: Quote, spec: SymbolSpec) -> Candle | None:
+    """Add a price to a candle: the Bid, or the Last of a symbol whose chart shows it.
+
+    Returns the candle that it closed, if any.
+    """
+    shows_last = quote.last and spec.chart_mode is ChartMode.LAST
+    price = quote.last if shows_last else quote.bid
+    return builder.add(quote.time_ms, price, price + quote.ask - quote.bid)
 
 
 # A weekend and a holiday may lie between the edge of a range and its nearest candle.

@@ -1,16 +1,14 @@
 """Accounts, symbols, quotes and candles as the API shows them."""
 
-from collections.abc import Callable
-
 from msgspec import Struct
 
+from fxsocket_server.gateway.messages import market_state
 from fxsocket_server.gateway.ports import Connector
-from fxsocket_server.gateway.views import price_number, time_text
+from fxsocket_server.gateway.views import price_number, time_or_none, time_text
 from fxsocket_server.model.account import Account, AccountFigures
 from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.model.facts import Quote
-from fxsocket_server.model.sessions import next_close, next_open
 from fxsocket_server.model.symbol import WEEKDAYS, Session, SymbolSpec
 from fxsocket_server.model.units import LOT, POWERS
 
@@ -179,8 +177,7 @@ def _session_rows(sessions: tuple[Session, ...]) -> list[dict[str, str]]:
 def symbol_view(spec: SymbolSpec, connector: Connector) -> SymbolView:
     """The public form of a symbol with its price and session state of now."""
     quote = connector.quote(spec.symbol)
-    now = connector.time_ms()
-    edge = _session_edges(spec, connector, now)
+    market = market_state(spec, connector)
     return SymbolView(
         symbol=spec.symbol,
         description=spec.description,
@@ -217,9 +214,9 @@ def symbol_view(spec: SymbolSpec, connector: Connector) -> SymbolView:
             "trade": _session_rows(spec.trade_sessions),
             "quote": _session_rows(spec.quote_sessions),
         },
-        market_open=connector.market_open(spec.symbol, now),
-        next_open=edge(next_open),
-        next_close=edge(next_close),
+        market_open=market.is_open,
+        next_open=time_or_none(market.next_open_ms),
+        next_close=time_or_none(market.next_close_ms),
     )
 
 
@@ -227,24 +224,6 @@ def _triple_day(spec: SymbolSpec) -> str | None:
     if spec.swap_triple_day >= len(WEEKDAYS):
         return None
     return WEEKDAYS[spec.swap_triple_day].upper()
-
-
-_Edge = Callable[[tuple[Session, ...], int], int | None]
-
-
-def _session_edges(
-    spec: SymbolSpec, connector: Connector, now_ms: int
-) -> Callable[[_Edge], str | None]:
-    """Turns a session edge of server time into UTC text; none where sessions are not kept."""
-    offset_ms = connector.server_offset_s(now_ms) * 1000
-    server_ms = now_ms + offset_ms
-
-    def text(edge: _Edge) -> str | None:
-        keeps = connector.capabilities.keeps_sessions
-        at = edge(spec.trade_sessions, server_ms) if keeps else None
-        return None if at is None else time_text(at - connector.server_offset_s(at) * 1000)
-
-    return text
 
 
 class QuoteView(Struct, frozen=True):

@@ -39,6 +39,11 @@ def time_text(ms: int) -> str:
     return f"{_second_text(second)}{part:03d}Z"
 
 
+def time_or_none(ms: int | None) -> str | None:
+    """The same, None where there is no time."""
+    return None if ms is None else time_text(ms)
+
+
 def price_number(points: int | None, digits: int) -> float | None:
     """A price in points as the nearest double, None where there is none."""
     return None if points is None else points / POWERS[digits]

@@ -7,11 +7,10 @@ from fxsocket_server.channels import frames
 from fxsocket_server.channels.feeds import FeedReaders
 from fxsocket_server.core.codec import convert
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.gateway import Gateway
-from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.requests import known_symbol
 from fxsocket_server.gateway.views import time_text
-from fxsocket_server.stream.accounts import account_of, lane_of, standing
+from fxsocket_server.stream.accounts import any_account, live_account, standing
+from fxsocket_server.stream.backend import Backend, StreamAccount
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.commands import Commands
 from fxsocket_server.stream.connection import Connection
@@ -31,13 +30,13 @@ class Actions:
 
     def __init__(
         self,
-        gateway: Gateway,
+        backend: Backend,
         readers: FeedReaders[Connection],
         gate: Gate[Connection],
         commands: Commands,
         bounds: StreamBounds,
     ) -> None:
-        self._gateway = gateway
+        self._backend = backend
         self._readers = readers
         self._gate = gate
         self._bounds = bounds
@@ -56,26 +55,26 @@ class Actions:
 
     def _subscribe(self, connection: Connection, frame: dict[str, Any]) -> None:
         asked = convert(frame, Subscription)
-        lane = lane_of(self._gateway, connection.identity, asked.account_id)
+        seen = live_account(self._backend, connection.identity, asked.account_id)
         channels = _offered(connection, _named(asked.channels), asked.id)
         symbols: list[str] = []
         if _TICKS in channels:
-            symbols = self._subscribe_ticks(connection, lane, asked)
+            symbols = self._subscribe_ticks(connection, seen, asked)
             if not symbols:
                 channels.remove(_TICKS)
         if not channels:
             return  # error frames have said why
-        connection.log.follow(lane.account.id, _families(channels))
-        connection.send(_standing_reply("subscribed", asked, lane.account.id, channels, symbols))
+        connection.log.follow(seen.account.id, _families(channels))
+        connection.send(_standing_reply("subscribed", asked, seen.account.id, channels, symbols))
         if symbols and not asked.pace:
-            self._send_snapshot(connection, lane, symbols)
+            self._send_snapshot(connection, seen, symbols)
 
     def _subscribe_ticks(
-        self, connection: Connection, lane: Lane, asked: Subscription
+        self, connection: Connection, seen: StreamAccount, asked: Subscription
     ) -> list[str]:
         """Subscribe the symbols that the account knows, name the others in an error frame."""
-        account_id = lane.account.id
-        symbols = _known(connection, lane, asked)
+        account_id = seen.account.id
+        symbols = _known(connection, seen, asked)
         held = self._readers.symbols(connection, account_id)
         count = self._readers.count(connection) + sum(symbol not in held for symbol in symbols)
         if count > self._bounds.subscriptions:
@@ -93,9 +92,11 @@ class Actions:
         self._gate.release((account_id,))
         return symbols
 
-    def _send_snapshot(self, connection: Connection, lane: Lane, symbols: list[str]) -> None:
-        specs, account_id = lane.connector.specs(), lane.account.id
-        quotes = [q for s in symbols if (q := lane.connector.quote(s)) is not None]
+    def _send_snapshot(
+        self, connection: Connection, seen: StreamAccount, symbols: list[str]
+    ) -> None:
+        specs, account_id = seen.specs(), seen.account.id
+        quotes = [q for s in symbols if (q := seen.quote(s)) is not None]
         ticks = [
             frames.tick(account_id, q, specs[q.symbol].digits, time_text(q.time_ms)) for q in quotes
         ]
@@ -104,7 +105,7 @@ class Actions:
 
     def _unsubscribe(self, connection: Connection, frame: dict[str, Any]) -> None:
         asked = convert(frame, Subscription)
-        account_id = account_of(self._gateway, connection.identity, asked.account_id)
+        account_id = any_account(self._backend, connection.identity, asked.account_id).account.id
         channels = _offered(connection, _named(asked.channels), asked.id)
         symbols: list[str] = []
         if _TICKS in channels:
@@ -125,7 +126,7 @@ class Actions:
                 "list",
                 asked.id,
                 subscriptions=[self._subscription(connection, a) for a in accounts],
-                accounts=standing(self._gateway, connection.identity),
+                accounts=standing(self._backend, connection.identity),
             )
         )
 
@@ -160,10 +161,10 @@ class Actions:
 
     def _resume(self, connection: Connection, frame: dict[str, Any]) -> None:
         asked = convert(frame, Resume)
-        lane = lane_of(self._gateway, connection.identity, asked.account_id)
+        seen = live_account(self._backend, connection.identity, asked.account_id)
         channels = _offered(connection, asked.channels, asked.id)
-        connection.log.follow(lane.account.id, _families(channels))
-        connection.log.resume(lane.account.id, asked.after, asked.epoch, asked.id)
+        connection.log.follow(seen.account.id, _families(channels))
+        connection.log.resume(seen.account.id, asked.after, asked.epoch, asked.id)
 
     # --- the connection ----------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class Actions:
 
     def greet(self, connection: Connection, frame_id: frames.FrameId) -> None:
         """Say that the client is authenticated, and which accounts it can see."""
-        accounts = standing(self._gateway, connection.identity)
+        accounts = standing(self._backend, connection.identity)
         connection.send(frames.reply("authenticated", frame_id, accounts=accounts))
 
 
@@ -224,7 +225,7 @@ def _offered(
     return [name for name in dict.fromkeys(channels) if name in _CHANNELS]
 
 
-def _known(connection: Connection, lane: Lane, asked: Subscription) -> list[str]:
+def _known(connection: Connection, seen: StreamAccount, asked: Subscription) -> list[str]:
     """The symbols that the account has; the others are named in an error frame."""
     if not asked.symbols:
         raise Problem(
@@ -232,17 +233,17 @@ def _known(connection: Connection, lane: Lane, asked: Subscription) -> list[str]
             'symbols is empty; name at least one, such as ["EURUSD"]',
             pointer="/symbols",
         )
-    specs = lane.connector.specs()
+    specs = seen.specs()
     unknown = [symbol for symbol in dict.fromkeys(asked.symbols) if symbol not in specs]
     if unknown:
-        hints = "; ".join(_hint(lane, symbol) for symbol in unknown[:_HINTED_SYMBOLS])
+        hints = "; ".join(_hint(seen, symbol) for symbol in unknown[:_HINTED_SYMBOLS])
         connection.send(frames.error("invalid_symbol", hints, asked.id, symbols=unknown))
     return [symbol for symbol in dict.fromkeys(asked.symbols) if symbol in specs]
 
 
-def _hint(lane: Lane, symbol: str) -> str:
+def _hint(seen: StreamAccount, symbol: str) -> str:
     try:
-        known_symbol(lane.connector.specs(), symbol)
+        known_symbol(seen.specs(), symbol)
     except Problem as problem:
         return problem.detail
     return symbol

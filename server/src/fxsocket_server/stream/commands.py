@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from math import ceil
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
@@ -10,13 +9,12 @@ from structlog.typing import FilteringBoundLogger
 from fxsocket_server.channels.frames import FrameId
 from fxsocket_server.core.codec import convert
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.delivery import Delivery
-from fxsocket_server.gateway.gateway import Gateway, Sender
+from fxsocket_server.gateway.gateway import Sender
 from fxsocket_server.gateway.requests import OrderRequest
 from fxsocket_server.security.principal import Scope
-from fxsocket_server.security.rate_limit import RateLimiter
-from fxsocket_server.stream.accounts import lane_of
+from fxsocket_server.stream.accounts import live_account
+from fxsocket_server.stream.backend import Backend, Command
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.connection import Connection
 from fxsocket_server.stream.replies import answer_frame, problem_frame
@@ -28,13 +26,11 @@ class Commands:
 
     def __init__(
         self,
-        gateway: Gateway,
-        limiter: RateLimiter,
+        backend: Backend,
         logger: FilteringBoundLogger,
         bounds: StreamBounds,
     ) -> None:
-        self._gateway = gateway
-        self._limiter = limiter
+        self._backend = backend
         self._log = logger
         self._bounds = bounds
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,18 +39,20 @@ class Commands:
         """`order.place`: the order follows as `result`, a refusal as `error`."""
         asked = convert(frame, OrderPlace)
         self._admit(connection)
-        lane = lane_of(self._gateway, connection.identity, asked.account_id)
+        seen = live_account(self._backend, connection.identity, asked.account_id)
         request = convert(asked.order, OrderRequest)
         sender = Sender(
-            request_id=self._gateway.ids.make("req_"),
+            request_id=self._backend.new_request_id(),
             key=asked.idempotency_key,
             timeout_ms=asked.timeout_ms,
             api_key_id=connection.identity.key_id,
             delivery=Delivery(),
         )
+        command = Command(
+            name=asked.action, account_id=seen.account.id, body=request, sender=sender
+        )
         connection.pending_commands += 1
-        command = self._gateway.place(lane, request, sender)
-        self._spawn(self._run(connection, asked.id, sender, command))
+        self._spawn(self._run(connection, asked.id, command))
 
     def _admit(self, connection: Connection) -> None:
         connection.identity.require(Scope.TRADE)
@@ -65,32 +63,19 @@ class Commands:
                 "wait for their answers",
                 retry_after_s=1,
             )
-        now_ms = self._gateway.clock.monotonic_ms()
-        verdict = self._limiter.take(connection.identity.key_id, now_ms)
-        if not verdict.allowed:
-            raise Problem(
-                "rate_limited",
-                f"more than {self._limiter.per_s:g} requests a second",
-                retry_after_s=ceil(verdict.reset_s),
-            )
 
     def _spawn(self, run: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(run)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(
-        self,
-        connection: Connection,
-        frame_id: FrameId,
-        sender: Sender,
-        command: Coroutine[Any, Any, Answer],
-    ) -> None:
-        request_id, delivery = sender.request_id, sender.delivery
+    async def _run(self, connection: Connection, frame_id: FrameId, command: Command) -> None:
+        request_id, delivery = command.sender.request_id, command.sender.delivery
         assert delivery is not None
         connection.unanswered.add(delivery)
         try:
-            frame = answer_frame(await command, frame_id)
+            answer = await self._backend.run(connection.identity, command)
+            frame = answer_frame(answer, frame_id)
         except Problem as problem:
             frame = problem_frame(problem, frame_id, request_id)
         # tidy: broad-except because the client must hear of a failure that nobody foresaw

@@ -14,14 +14,12 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.codec import convert, decode_object
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event
-from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.ports import Bus, TickMessage
 from fxsocket_server.gateway.views import time_text
-from fxsocket_server.security.keys import Keyring, bearer
+from fxsocket_server.security.keys import bearer
 from fxsocket_server.security.principal import Principal
-from fxsocket_server.security.rate_limit import RateLimiter
-from fxsocket_server.stream.accounts import GatewayLogs
 from fxsocket_server.stream.actions import Actions
+from fxsocket_server.stream.backend import Backend
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.commands import Commands
 from fxsocket_server.stream.connection import Connection, Credentials
@@ -42,11 +40,9 @@ class StreamHub:
 
     def __init__(
         self,
-        gateway: Gateway,
-        keyring: Keyring,
+        backend: Backend,
         bus: Bus,
         clock: Clock,
-        trade_limiter: RateLimiter,
         logger: FilteringBoundLogger,
         *,
         bounds: StreamBounds | None = None,
@@ -54,15 +50,13 @@ class StreamHub:
     ) -> None:
         self.log = logger
         self.bounds = bounds or StreamBounds()
-        self._gateway = gateway
-        self._keyring = keyring
+        self._backend = backend
         self._clock = clock
         self._timers = timers or LoopTimers()
-        self._logs = GatewayLogs(gateway, logger)
         self._readers: FeedReaders[Connection] = FeedReaders(self.bounds.stall_ms)
         self._gate = Gate(self._readers, clock, self._timers)
-        self._commands = Commands(gateway, trade_limiter, logger, self.bounds)
-        self._actions = Actions(gateway, self._readers, self._gate, self._commands, self.bounds)
+        self._commands = Commands(backend, logger, self.bounds)
+        self._actions = Actions(backend, self._readers, self._gate, self._commands, self.bounds)
         self._fanout = Fanout(self._timers, self.bounds)
         self._connections: dict[Connection, None] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
@@ -103,9 +97,9 @@ class StreamHub:
         assert isinstance(message, list)
         events: list[Event] = message
         account_id = events[0].account_id
-        batch = EventBatch(account_id, self._logs.epoch(account_id), events)
-        user_id = self._gateway.accounts[account_id].account.user_id
-        for connection in tuple(self._by_user.get(user_id, ())):
+        seen = self._backend.account(account_id)
+        batch = EventBatch(account_id, seen.epoch or "", events)
+        for connection in tuple(self._by_user.get(seen.account.user_id, ())):
             if connection.identity.may_see(account_id):
                 connection.log.publish(batch)
 
@@ -119,7 +113,7 @@ class StreamHub:
     def accept(self, credentials: Credentials) -> Wire:
         """The end of a new connection, to be given to the socket server."""
         wire = Wire(self.bounds, self._timers)
-        log = LogReader(wire, self._logs, self._timers, self.bounds.page_events)
+        log = LogReader(wire, self._backend, self._timers, self.bounds.page_events)
         wire.handler = Connection(
             wire, log, self._readers, self._gate, self._clock, self, credentials
         )
@@ -160,7 +154,7 @@ class StreamHub:
 
     def _authenticated(self, secret: str) -> Principal:
         try:
-            return self._keyring.authenticate(secret)
+            return self._backend.authenticate(secret)
         except UnicodeEncodeError:
             raise Problem("unauthorized", "the API key is not readable text") from None
 

@@ -1,6 +1,6 @@
 """One connection's way through the logs of its accounts: held, resumed, caught up, live."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,23 +16,31 @@ from fxsocket_server.stream.timers import Timers
 _UNASKED = frozenset(("order",))
 
 
-class LogUnreadable(Exception):
-    """The journal could not be read now; a client that comes again may have more luck."""
+class LogState(Protocol):
+    """Where an account's log stands."""
 
-
-class Logs(Protocol):
-    """The accounts' logs as the gateway has them."""
-
-    def epoch(self, account_id: str) -> str:
+    @property
+    def epoch(self) -> str | None:
         """The log's epoch."""
         ...
 
-    def head(self, account_id: str) -> int:
+    @property
+    def head(self) -> int | None:
         """The last published event."""
         ...
 
-    def events(self, account_id: str, after: int, limit: int) -> list[Event]:
-        """Committed events above `after`, in order; raises LogUnreadable."""
+
+class Logs(Protocol):
+    """The part of `stream.backend.Backend` that tells of the accounts' logs."""
+
+    def account(self, account_id: str) -> LogState:
+        """Where the log stands."""
+        ...
+
+    def read_events(
+        self, account_id: str, after: int, limit: int, then: Callable[[list[Event] | None], None]
+    ) -> None:
+        """Give `then` the committed events above `after`, in order; None if unreadable."""
         ...
 
 
@@ -82,11 +90,16 @@ class EventBatch:
         return frame.after(prev_seq)
 
 
-class _Resume(Struct, frozen=True):
-    """A resume whose seam is not reached yet."""
+class _Resume(Struct, eq=False):
+    """A resume whose seam is not reached yet.
+
+    A committed event can be read over REST a moment before it is published: an `after` beyond the
+    head is proven by reading it too.
+    """
 
     after: int
     frame_id: FrameId
+    is_proven: bool = True
 
 
 class LogReader:
@@ -162,28 +175,61 @@ class LogReader:
         if self._outlet.is_full:
             self._waiting_for_room.add(account_id)
             return
+        cursor, resume = self._cursors[account_id], self._resumes.get(account_id)
+        asked_at, heard = cursor.position, cursor.heard
+        overlap = int(resume is not None and not resume.is_proven)
+
+        def take(page: list[Event] | None) -> None:
+            # A page that was asked for before a resume or a reset has come too late.
+            if cursor.position == asked_at and self._stands(account_id, cursor, resume):
+                self._take_page(account_id, page, overlap, heard)
+            self._go_on(account_id)
+
+        self._logs.read_events(account_id, asked_at - overlap, self._page_events + overlap, take)
+
+    def _stands(
+        self, account_id: str, cursor: EventCursor[Event], resume: "_Resume | None"
+    ) -> bool:
+        return self._cursors[account_id] is cursor and self._resumes.get(account_id) is resume
+
+    def _take_page(
+        self, account_id: str, page: list[Event] | None, overlap: int, heard: int
+    ) -> None:
         try:
-            self._read_page(account_id)
+            if page is None:
+                self._give_up()
+            elif overlap and not page:
+                self._reset_beyond_the_head(account_id)
+            else:
+                self._send_page(account_id, page[overlap:], heard)
         except LogHole as hole:
             self.reset(account_id, self._taken_resume(account_id).frame_id, str(hole))
-        except LogUnreadable:
-            self._give_up()
+
+    def _go_on(self, account_id: str) -> None:
         if self._cursors[account_id].live:
             self._catching_up.discard(account_id)
-        else:
+        elif not self._outlet.is_closing:
             self._timers.after(0, lambda: self._catch_up(account_id))
 
-    def _read_page(self, account_id: str) -> None:
-        cursor = self._cursors[account_id]
-        page = self._logs.events(account_id, cursor.position, self._page_events)
-        batch = EventBatch(account_id, self._logs.epoch(account_id), page)
-        self._send(batch, cursor.read(page, self._page_events, self.families(account_id)))
-        if cursor.live and account_id in self._resumes:
-            resume = self._taken_resume(account_id)
-            epoch = self._logs.epoch(account_id)
+    def _send_page(self, account_id: str, page: list[Event], heard: int) -> None:
+        cursor, epoch = self._cursors[account_id], self._epoch(account_id)
+        batch = EventBatch(account_id, epoch, page)
+        passed = cursor.read(page, self._page_events, heard, self.families(account_id))
+        self._send(batch, passed)
+        resume = self._resumes.get(account_id)
+        if resume is not None:
+            resume.is_proven = True
+        if cursor.live and resume is not None:
+            del self._resumes[account_id]
             self._outlet.send(
                 frames.resumed(account_id, resume.frame_id, resume.after, cursor.position, epoch)
             )
+
+    def _epoch(self, account_id: str) -> str:
+        return self._logs.account(account_id).epoch or ""
+
+    def _head(self, account_id: str) -> int:
+        return self._logs.account(account_id).head or 0
 
     def _give_up(self) -> None:
         self._outlet.close(CloseCode.RESTART, "the event log cannot be read now; reconnect")
@@ -201,38 +247,23 @@ class LogReader:
 
     def resume(self, account_id: str, after: int, epoch: str | None, frame_id: FrameId) -> None:
         """Send every event above `after`, then `resumed`, then live ones; or `reset`."""
-        try:
-            reason = self._why_not(account_id, after, epoch)
-        except LogUnreadable:
-            self._give_up()
-            return
-        if reason is not None:
-            self.reset(account_id, frame_id, reason)
-            return
-        cursor = self._cursors.setdefault(account_id, EventCursor(after, live=False))
-        cursor.rewind(after)
-        self._resumes[account_id] = _Resume(after, frame_id)
-        self._catch_up_if_behind(account_id)
-
-    def _why_not(self, account_id: str, after: int, epoch: str | None) -> str | None:
-        current = self._logs.epoch(account_id)
+        current = self._epoch(account_id)
         if epoch is not None and epoch != current:
-            return f"the log's epoch is {current}, not {epoch[:64]}"
-        if not self._is_logged(account_id, after):
-            return f"event {after} is beyond the head, {self._logs.head(account_id)}"
-        return None
+            self.reset(account_id, frame_id, f"the log's epoch is {current}, not {epoch[:64]}")
+        else:
+            cursor = self._cursors.setdefault(account_id, EventCursor(after, live=False))
+            cursor.rewind(after)
+            is_proven = after <= self._head(account_id)
+            self._resumes[account_id] = _Resume(after, frame_id, is_proven)
+            self._catch_up_if_behind(account_id)
 
-    def _is_logged(self, account_id: str, seq: int) -> bool:
-        # A committed event can be read over REST a moment before it is published.
-        if seq <= self._logs.head(account_id):
-            return True
-        return bool(self._logs.events(account_id, seq - 1, 1))
+    def _reset_beyond_the_head(self, account_id: str) -> None:
+        resume, head = self._taken_resume(account_id), self._head(account_id)
+        self.reset(account_id, resume.frame_id, f"event {resume.after} is beyond the head, {head}")
 
     def reset(self, account_id: str, frame_id: FrameId, reason: str) -> None:
         """Tell that nothing can be resumed, and go on live from the head."""
-        head = self._logs.head(account_id)
+        head = self._head(account_id)
         self._cursors[account_id] = EventCursor(head, live=True)
         self._resumes.pop(account_id, None)
-        self._outlet.send(
-            frames.reset(account_id, frame_id, reason, head, self._logs.epoch(account_id))
-        )
+        self._outlet.send(frames.reset(account_id, frame_id, reason, head, self._epoch(account_id)))
