@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxsocket_server.core.clock import ManualClock
-from fxsocket_server.core.ids import IdFactory, base62, crockford32
+from fxsocket_server.core.ids import IdFactory, base62
 from fxsocket_server.core.rng import SplitMix64
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -30,19 +30,18 @@ def test_base62_by_hand(number: int, text: str) -> None:
     assert base62(number) == text
 
 
-@pytest.mark.parametrize(
-    ("number", "width", "text"), [(0, 2, "00"), (31, 2, "0z"), (32, 2, "10"), (1 << 10, 2, "00")]
-)
-def test_crockford_by_hand(number: int, width: int, text: str) -> None:
-    assert crockford32(number, width) == text
-
-
 def test_an_id_is_its_prefix_and_eighteen_characters() -> None:
     assert re.fullmatch(r"ord_[0-9A-Za-z]{18}", factory().make("ord_"))
 
 
 def test_a_tag_is_twelve_characters_of_a_comment() -> None:
     assert re.fullmatch(r"~[0-9a-hjkmnp-tv-z]{10} ", factory().tag())
+
+
+def test_every_character_of_a_tag_is_drawn() -> None:
+    ids = factory()
+    seen = {character for _ in range(1_000) for character in ids.tag()[1:-1]}
+    assert seen == set("0123456789abcdefghjkmnpqrstvwxyz")
 
 
 def test_ids_and_tags_do_not_repeat() -> None:

@@ -112,7 +112,8 @@ def _order_leg(book: Book, order: NewOrder, rate: Ratio | None) -> Leg:
 
 
 def _plus(leg: Leg, more: Leg) -> Leg:
-    return leg._replace(volume=leg.volume + more.volume, turnover=leg.turnover + more.turnover)
+    volume, turnover, margin_rate, conversion = leg
+    return Leg(volume + more.volume, turnover + more.turnover, margin_rate, conversion)
 
 
 def _charged_orders(book: Book) -> list[NewOrder]:
@@ -158,13 +159,16 @@ def _held(
     if book.margin_memo[:2] != (buy, sell):
         book.margin_memo = (buy, sell, _basic(book, terms, buy, sell))
     held = book.margin_memo[2]
+    if not waiting:
+        return held
     return held + symbol_margin.resting_margin(terms, _by_type(book, waiting, rate))
 
 
 def _basic(book: Book, terms: MarginTerms, buy: Leg, sell: Leg) -> int:
-    hedged = symbol_margin.hedged_margin(terms, buy, sell)
     if not book.spec.leverage_tiers:
-        return hedged.total
+        parts = symbol_margin.hedged_amounts(terms, buy, sell)
+        return sum(rounded(part, terms.money_digits) for part in parts)
+    hedged = symbol_margin.hedged_margin(terms, buy, sell)
     whole = [leg._replace(margin_rate=LOT) for leg in (buy, sell)]
     notional = symbol_margin.hedged_margin(terms._replace(leverage=1), *whole).exact
     exact = tiered_margin(hedged.exact, notional, book.spec.leverage_tiers)

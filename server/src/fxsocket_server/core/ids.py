@@ -6,6 +6,8 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 # A random byte as a character; 256 is no multiple of 62, so a few characters come slightly oftener.
 _CHARACTERS = bytes(_BASE62[byte % 62].encode()[0] for byte in range(256))
+_TAG_CHARACTERS = bytes(_CROCKFORD[byte % 32].encode()[0] for byte in range(256))
+_TAG_CHARS = 10
 _TIME_CHARS = 7
 _RANDOM_CHARS = 11
 
@@ -20,11 +22,6 @@ def base62(number: int) -> str:
         number, digit = divmod(number, 62)
         text = _BASE62[digit] + text
     return _BASE62[number] + text
-
-
-def crockford32(number: int, width: int) -> str:
-    """Write the low `5 * width` bits of an integer in Crockford's base 32."""
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(5 * width - 5, -1, -5))
 
 
 class IdFactory:
@@ -60,4 +57,4 @@ class IdFactory:
 
     def tag(self) -> str:
         """The mark that goes first in a broker comment: `~` + 10 Crockford base32 + space."""
-        return "~" + crockford32(int.from_bytes(self._take(7), "big"), 10) + " "
+        return "~" + self._take(_TAG_CHARS).translate(_TAG_CHARACTERS).decode() + " "

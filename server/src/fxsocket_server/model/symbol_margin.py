@@ -61,19 +61,31 @@ def hedged_margin(terms: MarginTerms, buy: Leg, sell: Leg) -> HedgedMargin:
     once, at the means of both sides, with `margin_hedged` in place of the contract size (or of the
     fixed margin, when that is set).
     """
-    bigger = buy if buy.volume >= sell.volume else sell
-    uncovered = abs(buy.volume - sell.volume)
-    covered = min(buy.volume, sell.volume)
-    price = _covered_price(terms, buy, sell)
+    bigger = _bigger(buy, sell)
+    uncovered_amount, covered_amount = hedged_amounts(terms, buy, sell)
     return HedgedMargin(
-        uncovered,
+        abs(buy.volume - sell.volume),
         mean_price(bigger.turnover, bigger.volume, terms.digits),
-        leg_amount(terms, bigger, volume=uncovered),
-        covered,
-        price,
-        _covered_amount(terms, buy, sell, covered, price) if covered else _NOTHING,
+        uncovered_amount,
+        min(buy.volume, sell.volume),
+        _covered_price(terms, buy, sell),
+        covered_amount,
         terms.money_digits,
     )
+
+
+def hedged_amounts(terms: MarginTerms, buy: Leg, sell: Leg) -> tuple[Ratio, Ratio]:
+    """What the uncovered and the covered volume cost by the same rule, exact."""
+    covered = min(buy.volume, sell.volume)
+    uncovered = leg_amount(terms, _bigger(buy, sell), volume=abs(buy.volume - sell.volume))
+    if not covered:
+        return uncovered, _NOTHING
+    price = _covered_price(terms, buy, sell)
+    return uncovered, _covered_amount(terms, buy, sell, covered, price)
+
+
+def _bigger(buy: Leg, sell: Leg) -> Leg:
+    return buy if buy.volume >= sell.volume else sell
 
 
 def _covered_price(terms: MarginTerms, buy: Leg, sell: Leg) -> Ratio:
