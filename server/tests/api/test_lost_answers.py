@@ -65,7 +65,7 @@ COMMANDS: dict[str, Callable[[Api], Sent]] = {
 
 def lose(world: World, account: str, key: str, sent: Sent, headers: dict[str, str]) -> None:
     """Send a command, let its answer come, and reset the connection with the answer unread."""
-    guard = world.lane(account).guard
+    guard = world.lane(account).retries.guard
     raw = b"" if sent.body is None else json.dumps(sent.body).encode()
     head = [
         f"{sent.method} /v1{sent.path} HTTP/1.1",

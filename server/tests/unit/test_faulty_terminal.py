@@ -396,7 +396,7 @@ async def test_a_frozen_order_is_unknown_until_it_thaws(tmp_path: Path) -> None:
         await b.lane.terminal.look_after()
         assert shown(await b.place(key="k"))["status"] == "UNKNOWN"
         b.connector.clear_faults()
-        running = b.lane._running[next(iter(b.lane._running))]
+        running = b.lane.commands.outstanding[0]
         await running.outcome
         assert shown(await b.place(key="k"))["status"] == "FILLED"
         assert len(b.orders()) == 1

@@ -89,7 +89,7 @@ async def test_an_outcome_that_did_not_become_durable_is_asked_for(tmp_path: Pat
         b.clock.advance(limits.LOOKUP_AFTER_MS)
         await b.lane.terminal.look_after()
         assert shown(await b.place(key="k"))["status"] == "FILLED"
-        assert b.lane.outstanding == []
+        assert b.lane.commands.outstanding == []
 
 
 @on_loop
@@ -397,7 +397,7 @@ async def test_a_terminal_outside_may_still_have_executed_it(tmp_path: Path) -> 
         with pytest.raises(Problem) as caught:
             await b.place(key="place", wait_ms=0)
         assert caught.value.kind.code == "idempotency_in_flight"
-        assert len(b.lane.outstanding) == 3
+        assert len(b.lane.commands.outstanding) == 3
 
 
 @on_loop

@@ -445,7 +445,7 @@ async def test_only_an_unknown_order_is_settled_by_hand(tmp_path: Path) -> None:
         [order] = b.orders()
         assert (order.status, order.reason) == (OrderStatus.REJECTED, "resolved: looked")
         assert (await b.place(key="k")).status == 422
-        assert b.lane.outstanding == []
+        assert b.lane.commands.outstanding == []
 
 
 @on_loop

@@ -225,7 +225,7 @@ def test_a_batch_answers_how_its_orders_stand_and_goes_on(tmp_path: Path) -> Non
             assert codes == ["idempotency_in_flight"] * LEGS
             while len(b.far.taken) < LEGS:
                 await turn()
-            running = b.lane.running(_parent(b))
+            running = b.lane.commands.get(_parent(b))
             assert running is not None
             rows = shown(Answer(200, standing(b.lane, running)))["results"]
             assert [row["order"]["status"] for row in rows] == ["PENDING"] * LEGS

@@ -20,13 +20,14 @@ from fxsocket_server.gateway.answers import ANSWERS, standing
 from fxsocket_server.gateway.book import Book
 from fxsocket_server.gateway.changes import AccountState, Change, StoredCommand, Table
 from fxsocket_server.gateway.commands import Answer, Command, Intent, Running, Telling
-from fxsocket_server.gateway.delivery import DeliveryGuard, Undelivered
 from fxsocket_server.gateway.disk import check_disk
 from fxsocket_server.gateway.ports import Bus, Connector, Journal, Reach, TickMessage
 from fxsocket_server.gateway.recorder import Recorder
 from fxsocket_server.gateway.refusals import refusal_of
 from fxsocket_server.gateway.restart import Restart
+from fxsocket_server.gateway.retries import Retries
 from fxsocket_server.gateway.risk.guard import RiskGuard, RuleBook
+from fxsocket_server.gateway.running import RunningCommands
 from fxsocket_server.gateway.terminal import Terminal
 from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.model.account import Account
@@ -73,12 +74,10 @@ class Lane:
         self.ids = ids
         self.journal = journal
         self.alarm = alarm
-        self.guard = DeliveryGuard(clock.monotonic_ms, journal.mark_delivered)
         self._bus = bus
         self._reach = reach
-        self._running: dict[str, Running] = {}
-        self._by_key: dict[str, Running] = {}
-        self._by_order: dict[str, Running] = {}
+        self.commands = RunningCommands()
+        self.retries = Retries(self)
         self._tick_count = 0
         self._recovering = False
         self._load(state)
@@ -108,7 +107,7 @@ class Lane:
         Raises Problem when it is refused before the journal: then nothing is stored and the key
         is not used up.
         """
-        earlier = self.earlier(command)
+        earlier = self.retries.earlier(command)
         if earlier is not None:
             return await earlier
         self.check_takes_commands()
@@ -124,25 +123,12 @@ class Lane:
         running = self.begin(command, order_id, intent.request)
         return await self.watched(running, self._execute(running, command, intent))
 
-    def earlier(self, command: Command) -> Awaitable[Answer] | None:
-        """The answer that a command has already: by its key, or because an equal one lost its."""
-        if command.key is not None:
-            return self._by_its_key(command, command.key)
-        if command.delivery is None:
-            return None
-        entry = self.guard.claim((command.api_key_id, command.fingerprint), command.delivery)
-        return None if entry is None else self._answer_retry(entry, command)
-
     def check_takes_commands(self) -> None:
         """Refuse while nothing can be decided: before anything was, a refusal leaves no trace."""
         if not self.journal.has_room():
             raise JournalUnavailable("the journal is behind; nothing was sent")
         if self._recovering:
             raise Problem("unavailable", "the account recovers; nothing was sent", retry_after_s=1)
-
-    def running(self, command_id: str) -> Running | None:
-        """A command that is under way."""
-        return self._running.get(command_id)
 
     def begin(
         self, command: Command, order_id: str | None, request: TradeRequest | None
@@ -161,19 +147,9 @@ class Lane:
             guarded=command.key is None and command.delivery is not None,
             outcome=asyncio.get_running_loop().create_future(),
         )
-        self.enter(running)
-        if running.guarded and command.delivery is not None:
-            asked = (command.api_key_id, command.fingerprint)
-            self.guard.begin(command.id, asked, command.delivery)
+        self.commands.enter(running)
+        self.retries.begin(command)
         return running
-
-    def enter(self, running: Running) -> None:
-        """Know a command as running."""
-        self._running[running.id] = running
-        if running.key is not None:
-            self._by_key[running.key] = running
-        if running.order_id is not None:
-            self._by_order[running.order_id] = running
 
     async def watched(self, running: Running, work: Awaitable[Answer]) -> Answer:
         """Do a command's work; whoever joined it hears of its failure, too."""
@@ -190,8 +166,8 @@ class Lane:
             raise
 
     def _fail(self, running: Running, failure: Exception) -> None:
-        self._forget(running)
-        self.guard.discard(running.id)
+        self.commands.forget(running)
+        self.retries.guard.discard(running.id)
         if not running.outcome.done():
             running.outcome.set_exception(failure)
             running.outcome.exception()  # joiners may be none: an unread exception is no leak
@@ -233,7 +209,7 @@ class Lane:
         durable = self.journal.durable()
         if order is not None and order.filled_volume and durable is not None:
             await asyncio.shield(durable)  # its deals came before: the answer reads and tells them
-        if running.id not in self._running or running.concluded:
+        if self.commands.get(running.id) is None or running.concluded:
             await self.on_facts(report.facts, report.time_ms)
             return
         await self._conclude(running, self._recorder.begin(report.time_ms), report)
@@ -252,7 +228,7 @@ class Lane:
         """Make somebody's word on an order with an unknown outcome final."""
         change = self._recorder.begin(self.connector.time_ms())
         self._recorder.order(change, replace(order, updated_ms=change.time_ms))
-        running = self._by_order.get(order.id)
+        running = self.commands.of_order(order.id)
         if running is None:
             await self.commit(change)
             return
@@ -271,8 +247,8 @@ class Lane:
 
     def finish(self, running: Running, answer: Answer) -> None:
         """Let everybody who waits for a command have its durable answer."""
-        self._forget(running)
-        self.guard.settled(running.id)
+        self.commands.forget(running)
+        self.retries.guard.settled(running.id)
         if not running.outcome.done():
             running.outcome.set_result(answer)
 
@@ -328,22 +304,6 @@ class Lane:
             delivered=not kept,
         )
 
-    def _forget(self, running: Running) -> None:
-        self._running.pop(running.id, None)
-        if running.key is not None:
-            self._by_key.pop(running.key, None)
-        if running.order_id is not None:
-            self._by_order.pop(running.order_id, None)
-
-    @property
-    def outstanding(self) -> list[Running]:
-        """Commands that were handed over and have no outcome yet, oldest first."""
-        return [
-            running
-            for running in self._running.values()
-            if running.handed_ms is not None and not running.concluded
-        ]
-
     async def outcome_or_standing(self, running: Running, wait_ms: float) -> Answer:
         """The outcome, or things as they stand when the sender will not wait longer."""
         done, _ = await asyncio.wait((running.outcome,), timeout=wait_ms / 1000)
@@ -352,58 +312,6 @@ class Lane:
         answer = Answer(200, standing(self, running))
         await self.settled()
         return answer
-
-    # --- retries -----------------------------------------------------------------------------
-
-    def _by_its_key(self, command: Command, key: str) -> Awaitable[Answer] | None:
-        running = self._by_key.get(key)
-        if running is not None:
-            _check_same(command, running.fingerprint)
-            return self._join(running, command.wait_ms)
-        stored = self.journal.command(self.account.id, key)
-        if stored is None:
-            return None
-        _check_same(command, stored.fingerprint)
-        if stored.answer_status is None or stored.answer_body is None:
-            if stored.plan is not None:  # its legs know how far they came
-                return None
-            raise _in_flight("the first request with this key has no outcome yet; ask again")
-        return _ready(Answer(stored.answer_status, stored.answer_body, replayed=True))
-
-    async def _join(self, running: Running, wait_ms: float) -> Answer:
-        if not self._is_unknown(running):
-            done, _ = await asyncio.wait((running.outcome,), timeout=wait_ms / 1000)
-            if done:
-                return replace(running.outcome.result(), replayed=True)
-            if not self._is_unknown(running):
-                raise _in_flight("the first request with this key is still running; ask again")
-        await self.settled()
-        return Answer(200, standing(self, running), replayed=True)
-
-    def _is_unknown(self, running: Running) -> bool:
-        order = self.book.orders.get(running.order_id or "")
-        return running.unknown or (order is not None and order.status is OrderStatus.UNKNOWN)
-
-    async def _answer_retry(self, entry: Undelivered, command: Command) -> Answer:
-        """Answer a retry without a key as the command whose answer was lost."""
-        assert command.delivery is not None
-        try:
-            running = self._running.get(entry.command_id)
-            if running is not None:
-                answer = await self.outcome_or_standing(running, command.wait_ms)
-            else:
-                answer = self._kept_answer(entry.command_id)
-        except BaseException:
-            self.guard.release(entry, command.delivery)
-            raise
-        return replace(answer, replayed=True, inferred=True)
-
-    def _kept_answer(self, command_id: str) -> Answer:
-        stored = self.journal.command_by_id(self.account.id, command_id)
-        assert stored is not None
-        assert stored.answer_status is not None
-        assert stored.answer_body is not None
-        return Answer(stored.answer_status, stored.answer_body)
 
     # --- commit and publish ------------------------------------------------------------------
 
@@ -481,16 +389,16 @@ class Lane:
 
     def _look_up_what_facts_settle(self, change: Change) -> None:
         """A reply may be lost: facts that tell of its order say that there is an outcome."""
-        if not self._by_order:
+        if not self.commands.make_orders:
             return
         for order in change.orders.values():
-            running = self._by_order.get(order.id)
+            running = self.commands.of_order(order.id)
             if running is not None and order.status not in _OUTCOME_OPEN:
                 self.terminal.look_up_soon(running)
 
     async def on_report(self, command_id: str, report: Report) -> None:
         """Book the outcome of a command whose hand-over did not answer at once."""
-        running = self._running.get(command_id)
+        running = self.commands.get(command_id)
         if running is None:
             await self.on_facts(report.facts, report.time_ms)
         else:
@@ -503,7 +411,7 @@ class Lane:
     async def look_after(self) -> None:
         """Called every second: outcomes that are overdue, retries that come too late."""
         await self.terminal.look_after()
-        self.guard.forget_old()
+        self.retries.guard.forget_old()
 
     # --- start and failure -------------------------------------------------------------------
 
@@ -534,25 +442,9 @@ class Lane:
         await Restart(self).run()
 
 
-async def _ready(answer: Answer) -> Answer:
-    return answer
-
-
-def _in_flight(detail: str) -> Problem:
-    return Problem("idempotency_in_flight", detail, retry_after_s=1)
-
-
 def _is_accepted(running: Running, report: Report) -> bool:
     """A modification that changes nothing has what it asked for: a retry of it must not fail."""
     if report.retcode != Retcode.NO_CHANGES:
         return report.retcode in SUCCESS
     return running.request is not None and running.request.action in _CHANGES
 
-
-def _check_same(command: Command, fingerprint: bytes) -> None:
-    if command.fingerprint != fingerprint:
-        raise Problem(
-            "idempotency_key_reused",
-            f"key {command.key!r} was used for another request; "
-            "send the same body again, or a new key",
-        )

@@ -58,7 +58,7 @@ class Restart:
                 outcome=asyncio.get_running_loop().create_future(),
                 handed_ms=self._lane.clock.monotonic_ms(),
             )
-            self._lane.enter(running)
+            self._lane.commands.enter(running)
 
     async def _reject(self, commands: list[StoredCommand]) -> None:
         lane = self._lane
@@ -79,7 +79,7 @@ class Restart:
         since_ms = wall_ms - limits.UNDELIVERED_MS - limits.ORDER_WAIT_MS
         for stored in lane.journal.undelivered(lane.account.id, since_ms):
             lost_ago_ms = max(0, wall_ms - stored.created_ms - limits.ORDER_WAIT_MS)
-            lane.guard.restore(
+            lane.retries.guard.restore(
                 stored.command_id,
                 (stored.api_key_id, stored.fingerprint),
                 lost_ms=now - lost_ago_ms,

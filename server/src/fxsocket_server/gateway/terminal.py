@@ -104,7 +104,7 @@ class Terminal:
         self._reconciling = True
         try:
             await self._book_what_happened()
-            for running in self._lane.outstanding:
+            for running in self._lane.commands.outstanding:
                 await self.look_up(running)
                 is_of_before = (running.handed_ms or 0) <= self._since_ms
                 if is_of_before and not running.concluded:  # its reply went to a session that ended
@@ -150,7 +150,7 @@ class Terminal:
         lane, now = self._lane, self._lane.clock.monotonic_ms()
         if self.connected and self.fault:
             await self.reconcile()
-        for running in lane.outstanding:
+        for running in lane.commands.outstanding:
             assert running.handed_ms is not None
             waited_ms = now - running.handed_ms
             if self.connected and waited_ms >= limits.LOOKUP_AFTER_MS:

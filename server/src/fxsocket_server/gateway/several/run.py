@@ -39,7 +39,7 @@ async def run_composite(lane: Lane, command: Command, composite: Composite) -> A
         work = _Work(lane, _begin_again(lane, command, stored), command, composite)
         answer = await work.run(_decode_plan(stored.plan), is_stored=True)
         return msgspec.structs.replace(answer, replayed=True, inferred=command.key is None)
-    earlier = lane.earlier(command)
+    earlier = lane.retries.earlier(command)
     if earlier is not None:
         return await earlier
     lane.check_takes_commands()
@@ -53,7 +53,7 @@ def _unfinished(lane: Lane, command: Command) -> StoredCommand | None:
     if command.key is not None:
         stored = lane.journal.command(lane.account.id, command.key)
     elif command.delivery is not None:
-        entry = lane.guard.oldest((command.api_key_id, command.fingerprint))
+        entry = lane.retries.guard.oldest((command.api_key_id, command.fingerprint))
         command_id = "" if entry is None else entry.command_id
         stored = lane.journal.command_by_id(lane.account.id, command_id)
     else:
@@ -61,7 +61,7 @@ def _unfinished(lane: Lane, command: Command) -> StoredCommand | None:
     if stored is None or stored.plan is None or stored.answer_status is not None:
         return None
     is_same = stored.fingerprint == command.fingerprint
-    return stored if is_same and lane.running(stored.command_id) is None else None
+    return stored if is_same and lane.commands.get(stored.command_id) is None else None
 
 
 def _begin_again(lane: Lane, command: Command, stored: StoredCommand) -> Running:
@@ -70,7 +70,7 @@ def _begin_again(lane: Lane, command: Command, stored: StoredCommand) -> Running
     running = lane.begin(again, None, None)
     if command.key is None and command.delivery is not None:
         running.guarded = True
-        lane.guard.claim((command.api_key_id, command.fingerprint), command.delivery)
+        lane.retries.guard.claim((command.api_key_id, command.fingerprint), command.delivery)
     return running
 
 
@@ -161,7 +161,7 @@ class _Work:
         return f"{self._running.id}.{number}"
 
     def _is_under_way(self, number: int) -> bool:
-        return self._lane.running(self._leg_id(number)) is not None
+        return self._lane.commands.get(self._leg_id(number)) is not None
 
     def _is_final(self) -> bool:
         return not any(map(self._is_under_way, range(len(self._plan.legs))))
@@ -170,7 +170,7 @@ class _Work:
         return [answer or self._standing(number) for number, answer in enumerate(self._answers)]
 
     def _standing(self, number: int) -> Answer | None:
-        running = self._lane.running(self._leg_id(number))
+        running = self._lane.commands.get(self._leg_id(number))
         return None if running is None else Answer(200, standing(self._lane, running))
 
 

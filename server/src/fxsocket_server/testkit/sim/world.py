@@ -234,7 +234,7 @@ class World:
 
 def _is_settled(lane: Lane) -> bool:
     """Whether an account is reconciled with its terminal, and owes no outcome."""
-    return lane.terminal.connected and not lane.terminal.fault and not lane.outstanding
+    return lane.terminal.connected and not lane.terminal.fault and not lane.commands.outstanding
 
 
 def _nothing() -> None:
