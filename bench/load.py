@@ -10,7 +10,6 @@ The reconnect is that of a terminal with 10,000 resting orders to a server that 
 import argparse
 import json
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -138,7 +137,7 @@ def memory_over(orders: int, folder: Path) -> list[tuple[int, float]]:
 
 
 def reconcile_s(resting: int, folder: Path) -> float:
-    """Seconds from a terminal's coming back until its account takes orders again."""
+    """Seconds that a terminal is back before its account is reconciled and opens again."""
     data, login, name = folder / "remote", "1234567", "FxSocket-Demo"
     add = (SERVER, "account", "add", "--data", data, "--server", name, "--login", login, "--json")
     link = json.loads(subprocess.run(add, stdout=subprocess.PIPE, check=True).stdout)
@@ -159,12 +158,12 @@ def reconcile_s(resting: int, folder: Path) -> float:
         try:
             _ready(server.ready.rest)
             _rest_orders(server.ready.rest, resting)
+            head = _get(f"{server.ready.rest}/events?limit=1")["head"]
             server.kill()
             port = bridge.rpartition(":")[2]
             again = (*serve, "--bridge-port", port)  # of two the last counts
             with ServerProcess(again, core, folder / "again.log") as back:
-                _ready(back.ready.rest)
-                return _took_s(data)
+                return _reconciled_s(back.ready.rest, head)
         finally:
             terminal.terminate()
             terminal.wait(30)
@@ -207,16 +206,29 @@ def _ready(rest: str) -> None:
     sys.exit("the account never became ready")
 
 
-def _took_s(data: Path) -> float:
-    """From the last `terminal.connected` to `terminal.reconciled`, as the journal has them."""
-    journal = sqlite3.connect(f"file:{data / 'journal.db'}?mode=ro", uri=True)
-    rows: dict[str, Any] = dict(
-        journal.execute(
-            "SELECT type, max(time_ms) FROM events WHERE type LIKE 'terminal.%' GROUP BY type"
-        ).fetchall()
-    )
-    journal.close()
-    return float(rows["terminal.reconciled"] - rows["terminal.connected"]) / 1e3
+def _reconciled_s(rest: str, after: int) -> float:
+    """From `terminal.connected` to `terminal.reconciled` above `after`, as a client hears them."""
+    heard_s: dict[str, float] = {}
+    for _ in range(3_000):
+        try:
+            page = _get(f"{rest}/events?after={after}&wait_ms=1000")
+        except urllib.error.HTTPError as error:  # the server knows its terminal no sooner
+            error.close()
+            time.sleep(0.002)
+            continue
+        now = time.perf_counter()
+        for event in page["data"]:
+            after = event["seq"]
+            heard_s.setdefault(event["type"], now)
+        if "terminal.reconciled" in heard_s:
+            return round(heard_s["terminal.reconciled"] - heard_s["terminal.connected"], 4)
+    sys.exit("the account was never reconciled")
+
+
+def _get(url: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": "Bearer bench"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
 
 
 # --- figures -----------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ def test_a_duplicate_waits_for_the_first(
     api = connect(world.add_key(accounts=(far,)))
     terminal = connector(world, far)
     terminal.silent = True
-    joined, handed_over = Spy(world.lane(far), "_join"), Spy(terminal, "hand_over")
+    joined, handed_over = Spy(world.lane(far).retries, "_join"), Spy(terminal, "hand_over")
     with joined, handed_over, ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(post, api, "key-1") for _ in range(8)]
         joined.wait_for(7)

@@ -169,7 +169,7 @@ class Course:
     def _report_midway(self, call: Call, wires: list[HTTPConnection]) -> list[Answer]:
         """The terminal reports when some have joined, while the others are still coming."""
         early = self.rng.randint(1, len(wires))
-        joined, handed = Spy(self.lane, "_join"), Spy(self.connector, "hand_over")
+        joined, handed = Spy(self.lane.retries, "_join"), Spy(self.connector, "hand_over")
         with self._silence(), joined, handed:
             for wire in wires[:early]:
                 self.send(wire, call)

@@ -218,7 +218,7 @@ async def test_a_report_in_time_is_the_answer(tmp_path: Path) -> None:
 async def test_duplicates_join_a_command_under_way(tmp_path: Path) -> None:
     async with bench(tmp_path, FarConnector) as b:
         b.far.silent = True
-        with Spy(b.far, "hand_over") as handed_over, Spy(b.lane, "_join") as joined:
+        with Spy(b.far, "hand_over") as handed_over, Spy(b.lane.retries, "_join") as joined:
             tasks = [asyncio.create_task(b.place(key="k")) for _ in range(5)]
             while not (handed_over.count and joined.count == 4):
                 await turn()

@@ -447,4 +447,3 @@ def _is_accepted(running: Running, report: Report) -> bool:
     if report.retcode != Retcode.NO_CHANGES:
         return report.retcode in SUCCESS
     return running.request is not None and running.request.action in _CHANGES
-
