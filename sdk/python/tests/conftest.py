@@ -124,6 +124,13 @@ class Peer:
         self.path = socket.request.path
 
     async def hear(self) -> dict[str, Any]:
+        """The next frame but `list`, which every connection begins with and nobody answers here."""
+        frame: dict[str, Any] = await self.hear_any()
+        while frame["action"] == "list":
+            frame = await self.hear_any()
+        return frame
+
+    async def hear_any(self) -> dict[str, Any]:
         return json.loads(await self.socket.recv())
 
     async def say(self, **frame: Any) -> None:

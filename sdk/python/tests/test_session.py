@@ -11,7 +11,9 @@ from fxsocket.events import read_event
 
 def wanted(session):
     return [
-        (f["channels"], f["symbols"], f["pace"], f.get("account_id")) for f in session.greeting()
+        (f["channels"], f["symbols"], f["pace"], f.get("account_id"))
+        for f in session.greeting()
+        if f["action"] != "list"
     ]
 
 
@@ -118,7 +120,8 @@ def test_a_new_connection_resumes_what_was_seen_before_it_subscribes():
     session.subscribe([], ["terminal"], False, "acc_2")
     session.admit(logged(17, 16))
     session.admit(logged(19, 17))
-    resume, *subscribes = session.greeting()
+    resume, asking, *subscribes = session.greeting()
+    assert asking["action"] == "list"
     assert resume == {
         "action": "resume",
         "id": resume["id"],
@@ -128,6 +131,25 @@ def test_a_new_connection_resumes_what_was_seen_before_it_subscribes():
         "channels": ["deals", "positions"],
     }
     assert [frame["action"] for frame in subscribes] == ["subscribe"] * 4
+
+
+def test_a_connection_that_broke_before_any_event_is_resumed_from_where_the_logs_stood():
+    session = Session(None)
+    [asking] = session.greeting()
+    accounts = [
+        {"account_id": "acc_1", "epoch": "e1", "head": 7},
+        {"account_id": "acc_2", "epoch": None, "head": None},
+    ]
+    strange = Unknown(type="list", raw={"id": "other", "accounts": accounts})
+    assert session.admit(strange) == (strange,)
+    told = Unknown(type="list", raw={"id": asking["id"], "accounts": accounts})
+    assert session.admit(told) == ()
+    resume, _ = session.greeting()
+    assert (resume["account_id"], resume["after"], resume["epoch"]) == ("acc_1", 7, "e1")
+    event = logged(7, 6)  # published before the answer was made, sent after it
+    assert session.admit(event) == (event,)
+    session.admit(logged(9, 7))
+    assert session.greeting()[0]["after"] == 9
 
 
 def test_what_the_server_resumes_is_no_gap():

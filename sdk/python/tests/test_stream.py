@@ -15,6 +15,7 @@ from fxsocket import (
     Heartbeat,
     OrderUpdate,
     PositionUpdate,
+    Reconnected,
     Snapshot,
     Stale,
     StreamError,
@@ -130,9 +131,12 @@ def test_a_drop_is_followed_by_reconnecting_and_resubscribing(go, streaming, tic
             await stream.unsubscribe(channels=["deals"], account_id="acc_2")
             await stream.unsubscribe(["EURUSD"], ["candles:M1"])
             await stream.unsubscribe(["GBPUSD"], ["ticks"])
-            await take(stream, 2)
+            await take(stream, 3)
             await stream.ack(1)
-            await anext(stream)
+            again, _ = await take(stream, 2)
+            assert again == Reconnected(
+                connection=3, reason="closed with 1006 the connection broke"
+            )
             return at.slept
 
     slept = go(main())
@@ -300,10 +304,13 @@ def test_a_reconnect_resumes_the_log(go, streaming, update):
 
     async def main():
         async with streaming(first, second, third) as at, at.client().stream() as stream:
-            return await take(stream, 4)
+            return await take(stream, 6)
 
     *updates, gap = go(main())
-    assert [event.seq for event in updates] == [4, 6, 10]
+    second, third = (event for event in updates if isinstance(event, Reconnected))
+    assert second == Reconnected(connection=2, reason="closed with 4000")
+    assert third.connection == 3
+    assert [event.seq for event in updates if isinstance(event, OrderUpdate)] == [4, 6, 10]
     assert gap == Gap(account_id="acc_1", from_seq=0, to_seq=2, epoch="e2", epoch_changed=True)
 
 
@@ -320,9 +327,10 @@ def test_a_gap_over_a_reconnect_is_announced(go, streaming, update):
 
     async def main():
         async with streaming(first, second) as at, at.client().stream() as stream:
-            return await take(stream, 4)
+            return await take(stream, 5)
 
-    before, gap, deal, after = go(main())
+    before, again, gap, deal, after = go(main())
+    assert isinstance(again, Reconnected)
     assert before.seq == 4
     assert gap == Gap(account_id="acc_1", from_seq=4, to_seq=7, epoch="e1")
     assert (deal.type, after.seq) == ("deal", 9)
@@ -339,9 +347,11 @@ def test_nothing_missed_is_no_gap(go, streaming, update):
 
     async def main():
         async with streaming(first, second) as at, at.client().stream() as stream:
-            return [event.seq for event in await take(stream, 2)]
+            return await take(stream, 3)
 
-    assert go(main()) == [4, 6]
+    first_event, again, last = go(main())
+    assert isinstance(again, Reconnected)
+    assert (first_event.seq, last.seq) == (4, 6)
 
 
 def test_closing_ends_the_iteration_and_may_be_done_twice(go, streaming, tick):

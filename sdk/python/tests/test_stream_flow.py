@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fxsocket import RequestTimeout, Tick, Unknown
+from fxsocket import Reconnected, RequestTimeout, StreamStats, Tick, Unknown
 from fxsocket._stream.supervisor import Patience
 from fxsocket.stream import AsyncStream
 
@@ -84,6 +84,7 @@ def test_a_number_of_an_earlier_connection_is_not_acknowledged(go, streaming, ti
             await stream.subscribe(["EURUSD"], pace=True)
             before = await anext(stream)
             await again[0].wait()
+            assert isinstance(await anext(stream), Reconnected)
             return [event.n for event in (before, *await take(stream, 2))]
 
     assert go(main()) == [41, 1, 2]
@@ -153,7 +154,9 @@ def test_a_silent_server_is_left(go, streaming, tick):
         patience = Patience(ping_s=0.01, pong_s=5.0, dead_after_s=0.03)
         async with streaming(silent, alive) as at:
             async with AsyncStream(at.client()._requester, patience=patience) as stream:
-                assert isinstance(await anext(stream), Tick)
+                again, price = await take(stream, 2)
+                assert again == Reconnected(connection=2, reason="the server fell silent")
+                assert isinstance(price, Tick)
             return at.slept
 
     assert go(main())[:1] == pytest.approx([0.1])
@@ -177,7 +180,7 @@ def test_a_server_that_answers_no_ping_is_left(go, streaming, tick):
         patience = Patience(ping_s=0.01, pong_s=0.01, dead_after_s=60.0)
         async with streaming(deaf, alive) as at:
             stream = AsyncStream(at.client()._requester, patience=patience)
-            assert isinstance(await anext(stream), Tick)
+            assert [type(event) for event in await take(stream, 2)] == [Reconnected, Tick]
             await stream.close()
 
     go(main())
@@ -186,8 +189,8 @@ def test_a_server_that_answers_no_ping_is_left(go, streaming, tick):
 def test_ping(go, streaming):
     async def server(peer):
         frame = await peer.hear()
-        assert frame == {"action": "ping", "id": "1"}
-        await peer.say(type="pong", id="1")
+        assert frame == {"action": "ping", "id": frame["id"]}
+        await peer.say(type="pong", id=frame["id"])
         assert (await peer.hear())["action"] == "ping"
         await peer.stay()
 
@@ -198,3 +201,37 @@ def test_ping(go, streaming):
                 await stream.ping(timeout=0.02)
 
     go(main())
+
+
+def test_stats_tell_of_a_reader_that_is_behind(go, streaming, tick, update):
+    async def first(peer):
+        await peer.say(**update(4, 3))
+        await peer.close(4008, "over 1048576 bytes unread")
+
+    async def second(peer):
+        for number in range(50):
+            await peer.say(**tick(flags=number))
+        await peer.stay()
+
+    async def main():
+        async with streaming(first, second) as at:
+            stream = bounded(at, 4_000)
+            assert stream.stats() == StreamStats(
+                connected=False, connections=0, last_drop=None, waiting_events=0, waiting_bytes=0,
+                is_behind=False, seen={},
+            )  # fmt: skip
+            async with stream:
+                assert (await anext(stream)).seq == 4
+                again = await anext(stream)
+                assert again.reason == "closed with 4008 over 1048576 bytes unread"
+                await turns(100_000, until=lambda: stream.stats().is_behind)
+                behind = stream.stats()
+                await take(stream, 50)
+                return behind, stream.stats()
+
+    behind, after = go(main())
+    assert (behind.connected, behind.connections, behind.seen) == (True, 2, {"acc_1": 4})
+    assert behind.is_behind
+    assert behind.waiting_bytes >= 4_000
+    assert behind.waiting_events > 10
+    assert (after.is_behind, after.waiting_events, after.waiting_bytes) == (False, 0, 0)

@@ -31,12 +31,14 @@ def test_an_order_over_the_stream(go, streaming, order_row, update):
         frame = await peer.hear()
         assert frame == {
             "action": "order.place",
-            "id": "1",
+            "id": frame["id"],
             "order": {"symbol": "EURUSD", "type": "BUY", "volume": 0.1, "sl": 1.07,
                       "client_order_id": "mine"},
+            "idempotency_key": "mine",
+            "timeout_ms": 10_000,
         }  # fmt: skip
         await peer.say(**update(4, 3))
-        await peer.say(type="result", id="1", order=order_row())
+        await peer.say(type="result", id=frame["id"], order=order_row())
         await peer.stay()
 
     async def main():
@@ -71,19 +73,23 @@ def test_a_refusal_over_the_stream(go, streaming, fields, kind):
     assert (error.code, error.maybe_executed) == (fields["code"], False)
 
 
-def looked_up(answers):
-    """A REST side that answers lookups, and notes their paths."""
-    paths = []
+def rest_side(answers):
+    """A REST side that answers in turn, and notes what it was asked."""
+    asked = []
 
     def answer(request):
-        paths.append(request.url.path)
+        key = request.headers.get("Idempotency-Key")
+        asked.append((request.method, request.url.raw_path.decode(), key))
         return answers.pop(0)
 
-    return httpx2.MockTransport(answer), paths
+    return httpx2.MockTransport(answer), asked
 
 
-@pytest.mark.parametrize("how", ["drop", "silence", "in flight", "unreadable"])
-def test_an_order_whose_answer_is_lost_is_looked_up_never_sent_again(go, streaming, order_row, how):
+LOST = ["drop", "silence", "in flight", "unreadable"]
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_an_order_whose_answer_is_lost_goes_out_again_under_its_key(go, streaming, order_row, how):
     sent = []
 
     async def server(peer):
@@ -91,32 +97,35 @@ def test_an_order_whose_answer_is_lost_is_looked_up_never_sent_again(go, streami
         if how == "drop":
             await peer.close(4000)
         elif how == "in flight":
-            await peer.say(type="error", id="1", status=409, code="idempotency_in_flight")
+            await peer.say(type="error", id=sent[0]["id"], status=409, code="idempotency_in_flight")
         elif how == "unreadable":
-            await peer.say(type="result", id="1", order={})
+            await peer.say(type="result", id=sent[0]["id"], order={})
         await peer.stay()
 
-    answers = [httpx2.Response(404, json={}), httpx2.Response(200, json=order_row())]
-    patience = {"silence": 0.6}.get(how, 30.0)
-    transport, paths = looked_up(answers)
+    busy = httpx2.Response(409, json={"code": "idempotency_in_flight"})
+    transport, asked = rest_side([busy, httpx2.Response(200, json=order_row())])
+    timeout = 0.2 if how == "silence" else 10.0
 
     async def main():
         async with streaming(server) as at:
-            client = at.client(transport=transport, total_timeout=patience, clock=lambda: 0.0)
+            client = at.client(transport=transport, timeout=timeout, clock=lambda: 0.0)
             async with client.stream() as stream:
                 return await order(stream, client_order_id="mine")
 
     assert go(main()).id == "ord_1"
-    assert paths == ["/v1/orders/by-client-id/mine"] * 2
+    assert asked == [("POST", "/v1/orders", "mine")] * 2
     assert len(sent) == 1
 
 
-def test_an_order_that_cannot_be_found_is_unknown(go, streaming):
+def test_an_order_without_an_answer_anywhere_is_unknown(go, streaming):
     async def server(peer):
         await peer.hear()
         await peer.close(4000)
 
-    transport, _ = looked_up([httpx2.Response(404, json={}) for _ in range(99)])
+    transport, asked = rest_side(
+        [httpx2.Response(503, json={}) for _ in range(3)]
+        + [httpx2.Response(404, json={}) for _ in range(99)]
+    )
 
     async def main():
         async with streaming(server) as at:
@@ -133,6 +142,114 @@ def test_an_order_that_cannot_be_found_is_unknown(go, streaming):
                 return caught.value.client_order_id
 
     assert go(main()) == "mine"
+    assert asked[3][:2] == ("GET", "/v1/orders/by-client-id/mine")
+
+
+CLOSED = {"id": "pos_1", "order_id": "ord_2", "status": "CLOSED", "closed_volume": 0.1,
+          "remaining_volume": 0.0, "close_price": 1.08, "profit": 1.0, "swap": 0.0,
+          "commission": 0.0, "already": False}  # fmt: skip
+POSITION = {"id": "pos_1", "account_id": "acc_1", "symbol": "EURUSD", "type": "BUY", "volume": 0.1,
+            "open_price": 1.08, "opened_at": "2026-11-22T10:00:00.000Z", "status": "OPEN"}  # fmt: skip
+SEVERAL = {"results": [{"position_id": "pos_1", "result": CLOSED}], "orders": []}
+REVERSED = SEVERAL | {"order": None, "error": None}
+
+# Each command: how it is called, its frame, what answers it, and the same call over REST.
+COMMANDS = {
+    "order.modify": (
+        lambda s: s.orders.modify("ord_1", sl=1.07, tp=None, idempotency_key="k"),
+        {"order_id": "ord_1", "patch": {"sl": 1.07, "tp": None}},
+        ("order", None),
+        ("PATCH", "/v1/orders/ord_1"),
+    ),
+    "order.cancel": (
+        lambda s: s.orders.cancel("ord_1", deviation=3, idempotency_key="k"),
+        {"order_id": "ord_1", "deviation": 3},
+        ("order", None),
+        ("DELETE", "/v1/orders/ord_1?deviation=3"),
+    ),
+    "order.batch": (
+        lambda s: s.orders.create_many(
+            [{"symbol": "EURUSD", "type": "BUY", "volume": 1, "client_order_id": "a"}],
+            idempotency_key="k",
+        ),
+        {"orders": [{"symbol": "EURUSD", "type": "BUY", "volume": 1, "client_order_id": "a"}]},
+        ("result", {"results": []}),
+        ("POST", "/v1/orders/batch"),
+    ),
+    "position.modify": (
+        lambda s: s.positions.modify("pos_1", tp=1.2, idempotency_key="k"),
+        {"position_id": "pos_1", "patch": {"tp": 1.2}},
+        ("position", POSITION),
+        ("PATCH", "/v1/positions/pos_1"),
+    ),
+    "position.close": (
+        lambda s: s.positions.close("pos_1", volume=0.1, idempotency_key="k"),
+        {"position_id": "pos_1", "volume": 0.1},
+        ("result", CLOSED),
+        ("DELETE", "/v1/positions/pos_1?volume=0.1"),
+    ),
+    "position.close_by": (
+        lambda s: s.positions.close_by("pos_1", "pos_2", idempotency_key="k"),
+        {"position_id": "pos_1", "by": "pos_2"},
+        ("result", SEVERAL),
+        ("POST", "/v1/positions/pos_1/close-by"),
+    ),
+    "position.reverse": (
+        lambda s: s.positions.reverse("pos_1", idempotency_key="k"),
+        {"position_id": "pos_1"},
+        ("result", REVERSED),
+        ("POST", "/v1/positions/pos_1/reverse"),
+    ),
+    "position.close_all": (
+        lambda s: s.positions.close_all(symbol="EURUSD", idempotency_key="k"),
+        {"symbol": "EURUSD", "include_orders": False},
+        ("result", SEVERAL),
+        ("POST", "/v1/positions/close-all"),
+    ),
+}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "lost"])
+@pytest.mark.parametrize("action", COMMANDS)
+def test_every_command_goes_over_the_stream_and_when_its_answer_is_lost_over_rest(
+    go, streaming, order_row, action, lost
+):
+    use, members, (name, answer), (method, path) = COMMANDS[action]
+    answer = order_row() if answer is None else answer
+    heard = []
+
+    async def server(peer):
+        heard.append(await peer.hear())
+        if lost:
+            await peer.close(4000)
+        else:
+            await peer.say(type="result", id=heard[0]["id"], replayed=False, **{name: answer})
+        await peer.stay()
+
+    transport, asked = rest_side([httpx2.Response(200, json=answer)])
+
+    async def main():
+        async with streaming(server) as at:
+            client = at.client(transport=transport)
+            async with client.stream() as stream:
+                return await use(stream), await use(client) if not lost else None
+
+    over_stream, over_rest = go(main())
+    sent = {"action": action, "idempotency_key": "k", "timeout_ms": 10_000, **members}
+    assert [{n: v for n, v in frame.items() if n != "id"} for frame in heard] == [sent]
+    assert asked == [(method, path, "k")]
+    assert lost or over_stream == over_rest
+
+
+def test_what_only_reads_goes_over_rest(go, streaming, order_row):
+    transport, asked = rest_side([httpx2.Response(200, json=order_row())])
+
+    async def main():
+        async with streaming() as at, at.client(transport=transport).stream() as stream:
+            return await stream.orders.get("ord_1")
+
+    assert go(main()).id == "ord_1"
+    assert asked == [("GET", "/v1/orders/ord_1", None)]
 
 
 def test_without_a_connection_no_order_is_sent(go, streaming):

@@ -6,7 +6,15 @@ import threading
 import httpx2
 import pytest
 
-from fxsocket import ConnectError, FxSocketClient, OrderRejected, StreamError, Subscribed, Tick
+from fxsocket import (
+    ConnectError,
+    FxSocketClient,
+    OrderRejected,
+    Reconnected,
+    StreamError,
+    Subscribed,
+    Tick,
+)
 from fxsocket._stream.supervisor import Patience
 from fxsocket.stream import Stream
 
@@ -73,7 +81,9 @@ def test_it_reconnects_and_subscribes_again(blocking, tick):
     def use(client):
         with client.stream() as stream:
             stream.subscribe(["EURUSD"])
-            seen = [next(stream).flags, next(stream).flags]
+            seen = [next(stream).flags]
+            assert isinstance(next(stream), Reconnected)
+            seen.append(next(stream).flags)
             stream.unsubscribe()
             assert next(stream).type == "unsubscribed"
             return seen
@@ -198,11 +208,11 @@ def test_orders_over_the_stream(blocking, order_row):
     assert blocking(use, server) == "ord_1"
 
 
-def test_an_order_whose_answer_is_lost_is_looked_up(blocking, order_row):
-    paths = []
+def test_an_order_whose_answer_is_lost_is_sent_again_under_its_key(blocking, order_row):
+    sent = []
 
     def answer(request):
-        paths.append(request.url.path)
+        sent.append((request.method, request.url.path, request.headers["Idempotency-Key"]))
         return httpx2.Response(200, json=order_row())
 
     async def server(peer):
@@ -215,7 +225,7 @@ def test_an_order_whose_answer_is_lost_is_looked_up(blocking, order_row):
             return stream.place_order(**order).id
 
     assert blocking(use, server, transport=httpx2.MockTransport(answer)) == "ord_1"
-    assert paths == ["/v1/orders/by-client-id/mine"]
+    assert sent == [("POST", "/v1/orders", "mine")]
 
 
 def test_closing_from_another_thread_ends_the_iteration(blocking, tick):
@@ -279,6 +289,7 @@ def test_a_silent_server_is_left(blocking, tick):
     def use(client):
         patience = Patience(ping_s=0.01, pong_s=5.0, dead_after_s=0.03)
         with Stream(client._requester, patience=patience) as stream:
+            assert isinstance(next(stream), Reconnected)
             event = next(stream)
             assert isinstance(event, Tick)
             return event.flags

@@ -34,7 +34,8 @@ Kept = Literal[Keep.KEEP]
 class Call(Generic[T]):
     """One logical call; `extra_wait_s` is how long the server was asked to hold its answer.
 
-    One that `asks_only` changes nothing, whatever its method.
+    One that `asks_only` changes nothing, whatever its method. A trade command is also written as
+    `frame`, the stream's form of it.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Call(Generic[T]):
     extra_wait_s: float = 0.0
     deadline: float | None = None
     asks_only: bool = False
+    frame: Mapping[str, Any] | None = None
 
     @property
     def is_command(self) -> bool:

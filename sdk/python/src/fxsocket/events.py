@@ -126,6 +126,36 @@ class Gap(Struct, frozen=True, kw_only=True):
     epoch_changed: bool = False
 
 
+class Reconnected(Struct, frozen=True, kw_only=True):
+    """The connection broke, for `reason`, and another one is there, the `connection`-th.
+
+    Account events go on where they stopped, or a Gap says otherwise. Prices of the meantime are
+    lost; subscriptions are made again. A reason that begins with "closed with 4008" says that this
+    program reads too slowly.
+    """
+
+    connection: int
+    reason: str
+
+
+class StreamStats(Struct, frozen=True, kw_only=True):
+    """How a stream stands, from `stream.stats()`.
+
+    `waiting_events` and `waiting_bytes` have arrived and are not yet taken. Once they reach the
+    stream's bound the stream `is_behind`: it stops to read, and the server leaves out prices (a
+    ChannelGap says which) or, past 1 MiB of unread events, closes the connection.
+    `seen` is the last event of each account that arrived.
+    """
+
+    connected: bool
+    connections: int
+    last_drop: str | None
+    waiting_events: int
+    waiting_bytes: int
+    is_behind: bool
+    seen: dict[str, int]
+
+
 class Unknown(Struct, frozen=True, kw_only=True):
     """A frame of a type that this SDK has no class for."""
 
@@ -137,7 +167,7 @@ Logged: TypeAlias = OrderUpdate | DealUpdate | PositionUpdate
 Frame: TypeAlias = (
     Tick | Logged | Subscribed | Snapshot | StreamErrorEvent | Heartbeat | Stale | ChannelGap
 )
-StreamEvent: TypeAlias = Frame | Gap | Unknown
+StreamEvent: TypeAlias = Frame | Gap | Reconnected | Unknown
 
 _read_frame: Callable[[bytes], Frame] = msgspec.json.Decoder(Frame).decode
 _TEXT_LENGTH_MAX = 200

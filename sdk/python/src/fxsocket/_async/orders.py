@@ -85,7 +85,8 @@ class AsyncOrdersResource:
         body = order_body(fields, self._requester.new_id())
         key = body["client_order_id"]
         deadline = self._requester.deadline()
-        call = Call("POST", "/orders", read_order, None, body, key, deadline=deadline)
+        frame = {"action": "order.place", "order": body}
+        call = Call("POST", "/orders", read_order, None, body, key, deadline=deadline, frame=frame)
         try:
             return await self._requester.send(call)
         except FxSocketError as error:
@@ -101,7 +102,8 @@ class AsyncOrdersResource:
         One that fails undoes no other. Raises ValidationError when the list itself is refused.
         """
         body = {"orders": [order_body(order, self._requester.new_id()) for order in orders]}
-        call = Call("POST", "/orders/batch", _read_batch, None, body, idempotency_key)
+        frame = {"action": "order.batch", **body}
+        call = Call("POST", "/orders/batch", _read_batch, None, body, idempotency_key, frame=frame)
         return list((await self._requester.send(call)).results)
 
     async def check(self, **order: Unpack[OrderRequest]) -> OrderCheck:
@@ -205,7 +207,8 @@ class AsyncOrdersResource:
             }
         )
         route = path("orders", order_id)
-        call = Call("PATCH", route, read_order, None, body, idempotency_key)
+        frame = {"action": "order.modify", "order_id": order_id, "patch": body}
+        call = Call("PATCH", route, read_order, None, body, idempotency_key, frame=frame)
         return await self._requester.send(call)
 
     async def cancel(
@@ -223,7 +226,8 @@ class AsyncOrdersResource:
         """
         params = given({"volume": volume, "deviation": deviation})
         route = path("orders", order_id)
-        call = Call("DELETE", route, read_canceled, params, None, idempotency_key)
+        frame = {"action": "order.cancel", "order_id": order_id, **params}
+        call = Call("DELETE", route, read_canceled, params, None, idempotency_key, frame=frame)
         return await self._requester.send(call)
 
 

@@ -79,7 +79,8 @@ class AsyncPositionsResource:
     ) -> Position:
         """Move the stops: what is left out stays, None removes it."""
         body, route = changed({"sl": sl, "tp": tp}), path("positions", position_id)
-        call = Call("PATCH", route, _read_position, None, body, idempotency_key)
+        frame = {"action": "position.modify", "position_id": position_id, "patch": body}
+        call = Call("PATCH", route, _read_position, None, body, idempotency_key, frame=frame)
         return await self._requester.send(call)
 
     async def close(
@@ -96,7 +97,8 @@ class AsyncPositionsResource:
         """
         params = given({"volume": volume, "deviation": deviation})
         route = path("positions", position_id)
-        call = Call("DELETE", route, _read_close, params, None, idempotency_key)
+        frame = {"action": "position.close", "position_id": position_id, **params}
+        call = Call("DELETE", route, _read_close, params, None, idempotency_key, frame=frame)
         return await self._requester.send(call)
 
     async def close_by(
@@ -107,7 +109,8 @@ class AsyncPositionsResource:
         Gives what became of both; hedging accounts only.
         """
         body, route = {"position_id": other_id}, path("positions", position_id) + "/close-by"
-        call = Call("POST", route, _read_all, None, body, idempotency_key)
+        frame = {"action": "position.close_by", "position_id": position_id, "by": other_id}
+        call = Call("POST", route, _read_all, None, body, idempotency_key, frame=frame)
         return list((await self._requester.send(call)).results)
 
     async def reverse(self, position_id: str, *, idempotency_key: str | None = None) -> Reversed:
@@ -116,7 +119,8 @@ class AsyncPositionsResource:
         Raises OrderRejected when nothing was done; when only the opening failed, `error` says why.
         """
         route = path("positions", position_id) + "/reverse"
-        call = Call("POST", route, _read_reversed, None, {}, idempotency_key)
+        frame = {"action": "position.reverse", "position_id": position_id}
+        call = Call("POST", route, _read_reversed, None, {}, idempotency_key, frame=frame)
         return await self._requester.send(call)
 
     async def close_all(
@@ -135,7 +139,8 @@ class AsyncPositionsResource:
         body = given({"symbol": symbol, "magic": magic, "side": side}) | {
             "include_orders": include_orders
         }
-        call = Call("POST", "/positions/close-all", _read_all, None, body, idempotency_key)
+        route, frame = "/positions/close-all", {"action": "position.close_all", **body}
+        call = Call("POST", route, _read_all, None, body, idempotency_key, frame=frame)
         return await self._requester.send(call)
 
 

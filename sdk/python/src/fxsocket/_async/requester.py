@@ -37,7 +37,7 @@ class AsyncRequester:
 
         Raises ApiError or TransportError; `maybe_executed` and `idempotency_key` are set on it.
         """
-        call = self._with_key(call)
+        call = self.with_key(call)
         attempts = self._attempts(call)
         # bounded by `attempts`, which counts them and knows the deadline
         while True:
@@ -51,7 +51,8 @@ class AsyncRequester:
                     raise
             await self.sleep(delay)
 
-    def _with_key(self, call: Call[T]) -> Call[T]:
+    def with_key(self, call: Call[T]) -> Call[T]:
+        """The same call under a key of its own, where it changes something and has none."""
         if not call.is_command or call.idempotency_key is not None:
             return call
         return replace(call, idempotency_key=self.new_id())

@@ -2,18 +2,51 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 from fxsocket import _policy
-from fxsocket._async.outcome import AsyncOutcome
+from fxsocket._async.orders import AsyncOrdersResource
+from fxsocket._async.positions import AsyncPositionsResource
 from fxsocket._async.requester import AsyncRequester
-from fxsocket._orders import OrderRequest, order_body
+from fxsocket._call import Call
+from fxsocket._orders import OrderRequest
+from fxsocket._retry import is_final_word
 from fxsocket._stream.core import StreamCore
 from fxsocket._stream.supervisor import Patience
 from fxsocket.errors import FxSocketError
-from fxsocket.events import StreamEvent
+from fxsocket.events import StreamEvent, StreamStats
 from fxsocket.models import Order
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AsyncOverStream(AsyncRequester):
+    """Sends trade commands over the stream, and everything else as before.
+
+    A command whose answer is lost goes out again over REST, under the same key: the server gives
+    the answer that it had, or runs it if it never came.
+    """
+
+    core: StreamCore
+
+    async def send(self, call: Call[T]) -> T:
+        """Send a call; errors as over REST."""
+        if call.frame is None:
+            return await super().send(call)
+        call = self.with_key(call)
+        try:
+            return await self.core.command(call)
+        except FxSocketError as error:
+            if not error.maybe_executed:
+                raise
+        try:
+            return await super().send(call)
+        except FxSocketError as error:
+            error.maybe_executed = not is_final_word(error)  # the stream's attempt counts, too
+            raise
 
 
 class AsyncStream:
@@ -22,8 +55,12 @@ class AsyncStream:
     Iterating yields the classes of `fxsocket.events`. The stream reconnects for ever and
     subscribes again by itself, and yields a Gap when account events were missed meanwhile.
     Order updates come without being subscribed. Iterating raises StreamError when the server ends
-    the stream for good, such as for a revoked key.
+    the stream for good, such as for a revoked key. Trade commands of `orders` and `positions` go
+    over its connection.
     """
+
+    orders: AsyncOrdersResource
+    positions: AsyncPositionsResource
 
     def __init__(
         self,
@@ -41,8 +78,9 @@ class AsyncStream:
             queue_bytes=queue_bytes,
             patience=patience or Patience(),
         )
-        self._outcome = AsyncOutcome(requester)
-        self._requester = requester
+        over = AsyncOverStream(**vars(requester), core=self._core)
+        self.orders = AsyncOrdersResource(over)
+        self.positions = AsyncPositionsResource(over)
 
     async def subscribe(
         self,
@@ -77,19 +115,12 @@ class AsyncStream:
         return await self._core.ping(timeout)
 
     async def place_order(self, **order: Unpack[OrderRequest]) -> Order:
-        """Place an order over the stream's connection; fields and errors of `orders.create`.
+        """Place an order over the stream's connection; the same as `stream.orders.create`."""
+        return await self.orders.create(**order)
 
-        It is sent once. If the connection breaks before the answer, the order is looked up by its
-        `client_order_id` over REST; OrderOutcomeUnknown when it cannot be found.
-        """
-        body = order_body(order, self._requester.new_id())
-        deadline = self._requester.deadline()
-        try:
-            return await self._core.place(body)
-        except FxSocketError as error:
-            if not error.maybe_executed:
-                raise
-            return await self._outcome.find(body["client_order_id"], deadline, error)
+    def stats(self) -> StreamStats:
+        """How the stream stands now: connected, how often, how much waits, what was seen."""
+        return self._core.stats()
 
     async def get(self, timeout: float | None = None) -> StreamEvent | None:
         """The next event; None when none came within `timeout` seconds or the stream was closed."""

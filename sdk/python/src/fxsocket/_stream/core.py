@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from fxsocket._call import Call
 from fxsocket._config import Config
 from fxsocket._problem import problem_of
 from fxsocket._retry import may_have_executed
@@ -23,8 +24,12 @@ from fxsocket.errors import (
     TransportError,
     api_error,
 )
-from fxsocket.events import StreamEvent, Tick
-from fxsocket.models import Order
+from fxsocket.events import StreamEvent, StreamStats, Tick
+
+T = TypeVar("T")
+
+# What a trade command's answer is called, by what it is.
+_ANSWERS = ("order", "position", "result")
 
 
 class StreamCore:
@@ -41,7 +46,7 @@ class StreamCore:
         patience: Patience,
     ) -> None:
         self._account_id = config.account_id
-        self._total_timeout = config.total_timeout
+        self._timeout = min(config.timeout, config.total_timeout)
         self._session = Session(config.account_id)
         self._inbox = Inbox(queue_bytes)
         self._supervisor = Supervisor(
@@ -86,15 +91,32 @@ class StreamCore:
         await self._ask({"action": "ping", "id": self._session.next_id()}, timeout_s)
         return clock() - start
 
-    async def place(self, body: dict[str, Any]) -> Order:
-        """Send one order, once; its errors are those of REST, with `maybe_executed` set."""
-        frame = {"action": "order.place", "id": self._session.next_id(), "order": body}
-        frame |= about(self._account_id)
+    async def command(self, call: Call[T]) -> T:
+        """Send a trade command, once; its errors are those of REST, with `maybe_executed` set."""
+        frame = {
+            **(call.frame or {}),
+            "id": self._session.next_id(),
+            "idempotency_key": call.idempotency_key,
+            "timeout_ms": int(self._timeout * 1000),
+            **about(self._account_id),
+        }
         try:
-            return _placed(await self._ask(frame, self._total_timeout))
+            return _answer(call, await self._ask(frame, self._timeout))
         except FxSocketError as error:
-            error.idempotency_key = body["client_order_id"]
+            error.idempotency_key = call.idempotency_key
             raise
+
+    def stats(self) -> StreamStats:
+        """How the stream stands now."""
+        return StreamStats(
+            connected=self._supervisor.link is not None,
+            connections=self._supervisor.connections,
+            last_drop=self._supervisor.last_drop,
+            waiting_events=len(self._inbox),
+            waiting_bytes=self._inbox.held_bytes,
+            is_behind=self._inbox.is_full(),
+            seen=self._session.seen(),
+        )
 
     async def batch(self, most: int) -> list[StreamEvent]:
         """Acknowledge what was handed out before, then wait for up to `most` events.
@@ -171,10 +193,11 @@ def _accepted(reply: dict[str, Any]) -> dict[str, Any]:
     raise error
 
 
-def _placed(reply: dict[str, Any]) -> Order:
+def _answer(call: Call[T], reply: dict[str, Any]) -> T:
+    told = next((reply[name] for name in _ANSWERS if name in reply), None)
     try:
-        return msgspec.convert(reply.get("order"), Order)
-    except msgspec.ValidationError as error:
-        failure = ProtocolError(f"the order in the stream's answer is not readable: {error}")
+        return call.decode(msgspec.json.encode(told))
+    except msgspec.MsgspecError as error:
+        failure = ProtocolError(f"the stream's answer is not what this SDK knows: {error}")
         failure.maybe_executed = True
         raise failure from error

@@ -32,6 +32,9 @@ class Inbox:
         self._closed = False
         self._error: BaseException | None = None
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     @property
     def held_bytes(self) -> int:
         """Bytes of frames that wait for the consumer."""

@@ -4,9 +4,12 @@ Which subscriptions are wanted, and up to where each account's log was seen. A n
 resumes the logs, so that the server sends what was missed; what it cannot send becomes a Gap.
 """
 
+import contextlib
 from collections.abc import Iterable
 from itertools import count
 from typing import Any, NamedTuple
+
+import msgspec
 
 from fxsocket.errors import ConfigError
 from fxsocket.events import Gap, Logged, StreamEvent, Unknown
@@ -19,6 +22,12 @@ class _Wanted(NamedTuple):
     channel: str
     account_id: str | None
     pace: bool
+
+
+class _Head(msgspec.Struct):
+    account_id: str
+    epoch: str
+    head: int
 
 
 class _Place(NamedTuple):
@@ -35,6 +44,8 @@ class Session:
         self._account_id = account_id
         self._wanted: dict[_Wanted, dict[str, None]] = {}
         self._seen: dict[str, _Place] = {}
+        self._heads: dict[str, _Place] = {}
+        self._list_id = ""
         self._ids = count(1)
 
     def next_id(self) -> str:
@@ -63,17 +74,31 @@ class Session:
         return self._frame("unsubscribe", names, kinds, account)
 
     def greeting(self) -> list[dict[str, Any]]:
-        """The frames that bring a new connection to where the last one was."""
-        return [self._resume(seen) for seen in self._seen.values()] + [
-            self._frame("subscribe", list(symbols), [wanted.channel], wanted.account_id)
-            | {"pace": wanted.pace}
-            for wanted, symbols in self._wanted.items()
-        ]
+        """The frames that bring a new connection to where the last one was.
+
+        The first thing that is asked is where the logs stand: a connection that breaks before the
+        first event of an account is resumed from there.
+        """
+        self._list_id = self.next_id()
+        asking = {"action": "list", "id": self._list_id}
+        places = self._heads | self._seen
+        return (
+            [self._resume(place) for place in places.values()]
+            + [asking]
+            + [
+                self._frame("subscribe", list(symbols), [wanted.channel], wanted.account_id)
+                | {"pace": wanted.pace}
+                for wanted, symbols in self._wanted.items()
+            ]
+        )
 
     def admit(self, event: StreamEvent) -> tuple[StreamEvent, ...]:
         """What the consumer gets of an arriving event: nothing, it, or a Gap and it."""
         if isinstance(event, Unknown) and event.type in ("resumed", "reset"):
             return self._resumed(event)
+        if isinstance(event, Unknown) and event.type == "list" and _id(event) == self._list_id:
+            self._note_heads(event.raw.get("accounts"))
+            return ()
         place = _place(event)
         if place is None:
             return (event,)
@@ -83,6 +108,17 @@ class Session:
         self._seen[place.account_id] = place
         gap = _gap(seen, place)
         return (event,) if gap is None else (gap, event)
+
+    def seen(self) -> dict[str, int]:
+        """The last event of each account that arrived."""
+        return {account_id: place.seq for account_id, place in self._seen.items()}
+
+    def _note_heads(self, accounts: Any) -> None:
+        for account in accounts if isinstance(accounts, list) else ():
+            with contextlib.suppress(msgspec.ValidationError):
+                head = msgspec.convert(account, _Head)
+                place = _Place(head.account_id, head.head, None, head.epoch)
+                self._heads[head.account_id] = place
 
     def _resume(self, seen: _Place) -> dict[str, Any]:
         # Without a name, a channel was asked for on the key's own choice: it may be this account.
@@ -146,6 +182,10 @@ def _place(event: StreamEvent) -> _Place | None:
         return None
     before = prev_seq if isinstance(prev_seq, int) else None
     return _Place(account_id, seq, before, _text(raw.get("epoch")))
+
+
+def _id(event: Unknown) -> Any:
+    return event.raw.get("id")
 
 
 def _text(value: Any) -> str | None:

@@ -7,6 +7,7 @@ connecting -> live -> dropped -> waiting -> connecting ...
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from dataclasses import dataclass
@@ -31,7 +32,14 @@ from fxsocket._stream.inbox import Arrived, Inbox
 from fxsocket._stream.link import Link, open_socket
 from fxsocket._stream.session import Session
 from fxsocket.errors import ConnectError, ConnectionLost, StreamError
-from fxsocket.events import StreamErrorEvent, StreamEvent, Unknown, read_event, read_object
+from fxsocket.events import (
+    Reconnected,
+    StreamErrorEvent,
+    StreamEvent,
+    Unknown,
+    read_event,
+    read_object,
+)
 
 _log = logging.getLogger("fxsocket.stream")
 
@@ -79,7 +87,8 @@ class Supervisor:
         self._sleep = sleep
         self._draw = draw
         self._patience = patience
-        self._links = 0
+        self.connections = 0
+        self.last_drop: str | None = None
         self._failures = 0
         self._live = asyncio.Event()
         self.link: Link | None = None
@@ -90,6 +99,7 @@ class Supervisor:
             # until cancelled, or until the server says that coming back is useless
             while True:
                 drop = await self._connect_once()
+                self.last_drop = drop.reason
                 delay = self._delay_s(drop)
                 _log.warning("stream dropped (%s); connecting again in %.1f s", drop.reason, delay)
                 await self._sleep(delay)
@@ -125,14 +135,16 @@ class Supervisor:
             return Drop(str(error) or type(error).__name__)
 
     async def _serve(self, socket: ClientConnection) -> Drop:
-        self._links += 1
-        link = Link(socket, self._links)
+        self.connections += 1
+        link = Link(socket, self.connections)
         try:
             # Live before the frames are sent: what is subscribed meanwhile goes out by itself.
             self.link = link
             self._live.set()
-            for frame in self._session.greeting():
-                await link.send(frame)
+            self._tell_of_reconnect(link)
+            with contextlib.suppress(ConnectionLost):  # reading tells why, after what came before
+                for frame in self._session.greeting():
+                    await link.send(frame)
             return await self._read(link)
         except asyncio.CancelledError:
             await link.close()
@@ -141,6 +153,12 @@ class Supervisor:
             self.link = None
             self._live.clear()
             link.lost()
+
+    def _tell_of_reconnect(self, link: Link) -> None:
+        """Prices of the meantime are lost, and nothing else would say so."""
+        if link.number > 1:
+            event = Reconnected(connection=link.number, reason=self.last_drop or "")
+            self._inbox.put(Arrived(event, 0, link.number))
 
     async def _read(self, link: Link) -> Drop:
         try:

@@ -86,7 +86,8 @@ class OrdersResource:
         body = order_body(fields, self._requester.new_id())
         key = body["client_order_id"]
         deadline = self._requester.deadline()
-        call = Call("POST", "/orders", read_order, None, body, key, deadline=deadline)
+        frame = {"action": "order.place", "order": body}
+        call = Call("POST", "/orders", read_order, None, body, key, deadline=deadline, frame=frame)
         try:
             return self._requester.send(call)
         except FxSocketError as error:
@@ -102,7 +103,8 @@ class OrdersResource:
         One that fails undoes no other. Raises ValidationError when the list itself is refused.
         """
         body = {"orders": [order_body(order, self._requester.new_id()) for order in orders]}
-        call = Call("POST", "/orders/batch", _read_batch, None, body, idempotency_key)
+        frame = {"action": "order.batch", **body}
+        call = Call("POST", "/orders/batch", _read_batch, None, body, idempotency_key, frame=frame)
         return list((self._requester.send(call)).results)
 
     def check(self, **order: Unpack[OrderRequest]) -> OrderCheck:
@@ -206,7 +208,8 @@ class OrdersResource:
             }
         )
         route = path("orders", order_id)
-        call = Call("PATCH", route, read_order, None, body, idempotency_key)
+        frame = {"action": "order.modify", "order_id": order_id, "patch": body}
+        call = Call("PATCH", route, read_order, None, body, idempotency_key, frame=frame)
         return self._requester.send(call)
 
     def cancel(
@@ -224,7 +227,8 @@ class OrdersResource:
         """
         params = given({"volume": volume, "deviation": deviation})
         route = path("orders", order_id)
-        call = Call("DELETE", route, read_canceled, params, None, idempotency_key)
+        frame = {"action": "order.cancel", "order_id": order_id, **params}
+        call = Call("DELETE", route, read_canceled, params, None, idempotency_key, frame=frame)
         return self._requester.send(call)
 
 

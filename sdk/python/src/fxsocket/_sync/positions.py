@@ -80,7 +80,8 @@ class PositionsResource:
     ) -> Position:
         """Move the stops: what is left out stays, None removes it."""
         body, route = changed({"sl": sl, "tp": tp}), path("positions", position_id)
-        call = Call("PATCH", route, _read_position, None, body, idempotency_key)
+        frame = {"action": "position.modify", "position_id": position_id, "patch": body}
+        call = Call("PATCH", route, _read_position, None, body, idempotency_key, frame=frame)
         return self._requester.send(call)
 
     def close(
@@ -97,7 +98,8 @@ class PositionsResource:
         """
         params = given({"volume": volume, "deviation": deviation})
         route = path("positions", position_id)
-        call = Call("DELETE", route, _read_close, params, None, idempotency_key)
+        frame = {"action": "position.close", "position_id": position_id, **params}
+        call = Call("DELETE", route, _read_close, params, None, idempotency_key, frame=frame)
         return self._requester.send(call)
 
     def close_by(
@@ -108,7 +110,8 @@ class PositionsResource:
         Gives what became of both; hedging accounts only.
         """
         body, route = {"position_id": other_id}, path("positions", position_id) + "/close-by"
-        call = Call("POST", route, _read_all, None, body, idempotency_key)
+        frame = {"action": "position.close_by", "position_id": position_id, "by": other_id}
+        call = Call("POST", route, _read_all, None, body, idempotency_key, frame=frame)
         return list((self._requester.send(call)).results)
 
     def reverse(self, position_id: str, *, idempotency_key: str | None = None) -> Reversed:
@@ -117,7 +120,8 @@ class PositionsResource:
         Raises OrderRejected when nothing was done; when only the opening failed, `error` says why.
         """
         route = path("positions", position_id) + "/reverse"
-        call = Call("POST", route, _read_reversed, None, {}, idempotency_key)
+        frame = {"action": "position.reverse", "position_id": position_id}
+        call = Call("POST", route, _read_reversed, None, {}, idempotency_key, frame=frame)
         return self._requester.send(call)
 
     def close_all(
@@ -136,7 +140,8 @@ class PositionsResource:
         body = given({"symbol": symbol, "magic": magic, "side": side}) | {
             "include_orders": include_orders
         }
-        call = Call("POST", "/positions/close-all", _read_all, None, body, idempotency_key)
+        route, frame = "/positions/close-all", {"action": "position.close_all", **body}
+        call = Call("POST", route, _read_all, None, body, idempotency_key, frame=frame)
         return self._requester.send(call)
 
 

@@ -5,18 +5,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 
 from fxsocket import _policy, _runtime
-from fxsocket._orders import OrderRequest, order_body
+from fxsocket._call import Call
+from fxsocket._orders import OrderRequest
+from fxsocket._retry import is_final_word
 from fxsocket._stream.core import StreamCore
 from fxsocket._stream.link import CLOSE_TIMEOUT_S
 from fxsocket._stream.supervisor import Patience
-from fxsocket._sync.outcome import Outcome
+from fxsocket._sync.orders import OrdersResource
+from fxsocket._sync.positions import PositionsResource
 from fxsocket._sync.requester import Requester
 from fxsocket.errors import ConnectError, FxSocketError
-from fxsocket.events import StreamEvent
+from fxsocket.events import StreamEvent, StreamStats
 from fxsocket.models import Order
 
 T = TypeVar("T")
@@ -25,14 +29,46 @@ T = TypeVar("T")
 BATCH_MAX: Final = 256
 
 
+@dataclass(frozen=True)
+class OverStream(Requester):
+    """Sends trade commands over the stream, and everything else as before.
+
+    A command whose answer is lost goes out again over REST, under the same key: the server gives
+    the answer that it had, or runs it if it never came.
+    """
+
+    core: StreamCore
+    thread: "_LoopThread"
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call; errors as over REST."""
+        if call.frame is None:
+            return super().send(call)
+        call = self.with_key(call)
+        try:
+            return self.thread.run(self.core.command(call))
+        except FxSocketError as error:
+            if not error.maybe_executed:
+                raise
+        try:
+            return super().send(call)
+        except FxSocketError as error:
+            error.maybe_executed = not is_final_word(error)  # the stream's attempt counts, too
+            raise
+
+
 class Stream:
     """Ticks and order updates as they happen; `with client.stream() as stream`.
 
     Iterating yields the classes of `fxsocket.events`. The stream reconnects for ever and
     subscribes again by itself, and yields a Gap when account events were missed meanwhile.
     Order updates come without being subscribed. Iterating raises StreamError when the server ends
-    the stream for good, such as for a revoked key.
+    the stream for good, such as for a revoked key. Trade commands of `orders` and `positions` go
+    over its connection.
     """
+
+    orders: OrdersResource
+    positions: PositionsResource
 
     def __init__(
         self,
@@ -51,12 +87,13 @@ class Stream:
             queue_bytes=queue_bytes,
             patience=patience or Patience(),
         )
-        self._outcome = Outcome(requester)
-        self._requester = requester
         # tidy: unbounded because it holds one batch, of BATCH_MAX events at most
         self._ready: deque[StreamEvent] = deque()
         self._pending: Future[list[StreamEvent]] | None = None
         self._thread = _LoopThread()
+        over = OverStream(**vars(requester), core=self._core, thread=self._thread)
+        self.orders = OrdersResource(over)
+        self.positions = PositionsResource(over)
 
     def subscribe(
         self,
@@ -91,19 +128,12 @@ class Stream:
         return self._thread.run(self._core.ping(timeout))
 
     def place_order(self, **order: Unpack[OrderRequest]) -> Order:
-        """Place an order over the stream's connection; fields and errors of `orders.create`.
+        """Place an order over the stream's connection; the same as `stream.orders.create`."""
+        return self.orders.create(**order)
 
-        It is sent once. If the connection breaks before the answer, the order is looked up by its
-        `client_order_id` over REST; OrderOutcomeUnknown when it cannot be found.
-        """
-        body = order_body(order, self._requester.new_id())
-        deadline = self._requester.deadline()
-        try:
-            return self._thread.run(self._core.place(body))
-        except FxSocketError as error:
-            if not error.maybe_executed:
-                raise
-            return self._outcome.find(body["client_order_id"], deadline, error)
+    def stats(self) -> StreamStats:
+        """How the stream stands now: connected, how often, how much waits, what was seen."""
+        return self._core.stats()
 
     def get(self, timeout: float | None = None) -> StreamEvent | None:
         """The next event; None when none came within `timeout` seconds or the stream was closed."""
