@@ -1,6 +1,7 @@
 """Orders over the stream: sent once, answered by id, looked up when the answer is lost."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 import pytest
@@ -148,13 +149,14 @@ def test_an_order_without_an_answer_anywhere_is_unknown(go, streaming):
 CLOSED = {"id": "pos_1", "order_id": "ord_2", "status": "CLOSED", "closed_volume": 0.1,
           "remaining_volume": 0.0, "close_price": 1.08, "profit": 1.0, "swap": 0.0,
           "commission": 0.0, "already": False}  # fmt: skip
-POSITION = {"id": "pos_1", "account_id": "acc_1", "symbol": "EURUSD", "type": "BUY", "volume": 0.1,
-            "open_price": 1.08, "opened_at": "2026-11-22T10:00:00.000Z", "status": "OPEN"}  # fmt: skip
+POSITION = {"id": "pos_1", "account_id": "acc_1", "symbol": "EURUSD", "type": "BUY",
+            "volume": 0.1, "open_price": 1.08, "opened_at": "2026-11-22T10:00:00.000Z",
+            "status": "OPEN"}  # fmt: skip
 SEVERAL = {"results": [{"position_id": "pos_1", "result": CLOSED}], "orders": []}
 REVERSED = SEVERAL | {"order": None, "error": None}
 
 # Each command: how it is called, its frame, what answers it, and the same call over REST.
-COMMANDS = {
+COMMANDS: dict[str, Any] = {
     "order.modify": (
         lambda s: s.orders.modify("ord_1", sl=1.07, tp=None, idempotency_key="k"),
         {"order_id": "ord_1", "patch": {"sl": 1.07, "tp": None}},

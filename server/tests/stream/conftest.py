@@ -293,7 +293,10 @@ class World:
         self.gateway = Gateway(self.journal, self.bus, self.clock, ids, NoHistory())
         self.keyring = Keyring(PEPPER, (), self.clock.wall_ms)
         limiter = limits.get("limiter") or RateLimiter(20_000, 40_000)
-        backend = GatewayBackend(self.gateway, self.keyring, limiter, structlog.get_logger())
+        backend = GatewayBackend(
+            self.gateway, self.keyring, limiter, RateLimiter(20_000, 40_000),
+            structlog.get_logger(),
+        )  # fmt: skip
         self.hub = StreamHub(
             backend, self.bus, self.clock, structlog.get_logger(),
             bounds=bounds, timers=self.timers,

@@ -10,11 +10,13 @@ ORDER = {"symbol": "EURUSD", "type": "BUY", "volume": 0.01}
 # A sound frame of each action that means an account.
 FRAMES: dict[str, dict[str, Any]] = {
     "order.place": {"order": ORDER},
+    "order.batch": {"orders": [ORDER]},
     "order.modify": {"order_id": "ord_none", "patch": {"sl": 1.0}},
     "order.cancel": {"order_id": "ord_none"},
     "position.close": {"position_id": "pos_none"},
     "position.modify": {"position_id": "pos_none", "patch": {"sl": 1.0}},
     "position.close_by": {"position_id": "pos_none", "by": "pos_none"},
+    "position.reverse": {"position_id": "pos_none"},
     "position.close_all": {},
     "resume": {"after": 0},
     "subscribe": {"symbols": ["EURUSD"], "channels": ["ticks", "deals", "positions"]},

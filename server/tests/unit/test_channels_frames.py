@@ -99,7 +99,7 @@ def test_an_event_frame_differs_between_connections_by_prev_seq_only(event: str,
 
 
 def test_results_and_errors_carry_the_id_they_answer():
-    result = json.loads(frames.order_result("r1", b'{"id":"ord_1"}', replayed=True))
+    result = json.loads(frames.result("r1", "order", b'{"id":"ord_1"}', replayed=True))
     assert result == {"type": "result", "id": "r1", "replayed": True, "order": {"id": "ord_1"}}
     error = json.loads(frames.error("invalid_symbol", "no X", 4, symbols=["X"]))
     assert error["type"] == "error"

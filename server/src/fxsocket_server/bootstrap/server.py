@@ -145,7 +145,9 @@ class Server:
         self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
         self._strangers = RateLimiter(limits.UNKNOWN_PER_S, limits.UNKNOWN_BURST)
-        backend = GatewayBackend(self._gateway, self._keyring, self._requests, self._log)
+        backend = GatewayBackend(
+            self._gateway, self._keyring, self._requests, self._risk_reducing, self._log
+        )
         bounds = StreamBounds(flush_ms=self._settings.stream_flush_ms)
         self._hub = StreamHub(backend, self._bus, self._clock, self._log, bounds=bounds)
         self._journal.on_failure(self._rebuild_lanes)

@@ -173,10 +173,10 @@ def error(code: str, detail: str, frame_id: FrameId = None, **members: object) -
     return encode({"type": "error", "id": frame_id, "code": code, "detail": detail, **members})
 
 
-def order_result(frame_id: FrameId, order: bytes, replayed: bool) -> bytes:
-    """The order that a command made, as the gateway encoded it."""
+def result(frame_id: FrameId, member: str, body: bytes, replayed: bool) -> bytes:
+    """What a trade command has made, as the gateway encoded it."""
     head = encode({"type": "result", "id": frame_id, "replayed": replayed})
-    return b'%b,"order":%b}' % (head[:-1], order)
+    return b'%b,"%b":%b}' % (head[:-1], member.encode(), body)
 
 
 def heartbeat(time: str) -> bytes:

@@ -16,6 +16,7 @@ from fxsocket_server.stream.commands import Commands
 from fxsocket_server.stream.connection import Connection
 from fxsocket_server.stream.gate import Gate
 from fxsocket_server.stream.requests import Ack, Auth, ClientFrame, Resume, Subscription
+from fxsocket_server.stream.trade_requests import TRADE_FRAMES
 
 Action = Callable[[Connection, dict[str, Any]], None]
 
@@ -44,11 +45,11 @@ class Actions:
             "ack": self._ack,
             "auth": self._auth,
             "list": self._list,
-            "order.place": commands.place,
             "ping": self._ping,
             "resume": self._resume,
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
+            **dict.fromkeys(TRADE_FRAMES, commands.take),
         }
 
     # --- subscriptions -----------------------------------------------------------------------

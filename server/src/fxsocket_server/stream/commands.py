@@ -8,17 +8,17 @@ from structlog.typing import FilteringBoundLogger
 
 from fxsocket_server.channels.frames import FrameId
 from fxsocket_server.core.codec import convert
-from fxsocket_server.core.errors import Problem
+from fxsocket_server.core.errors import FieldError, Problem
 from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.gateway import Sender
-from fxsocket_server.gateway.requests import OrderRequest
+from fxsocket_server.gateway.trades import TRADES
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.stream.accounts import live_account
 from fxsocket_server.stream.backend import Backend, Command
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.connection import Connection
 from fxsocket_server.stream.replies import answer_frame, problem_frame
-from fxsocket_server.stream.requests import OrderPlace
+from fxsocket_server.stream.trade_requests import TRADE_FRAMES
 
 
 class Commands:
@@ -35,12 +35,12 @@ class Commands:
         self._bounds = bounds
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def place(self, connection: Connection, frame: dict[str, Any]) -> None:
-        """`order.place`: the order follows as `result`, a refusal as `error`."""
-        asked = convert(frame, OrderPlace)
+    def take(self, connection: Connection, frame: dict[str, Any]) -> None:
+        """Begin a trade command: its outcome follows as `result`, a refusal as `error`."""
+        asked = convert(frame, TRADE_FRAMES[frame["action"]])
         self._admit(connection)
         seen = live_account(self._backend, connection.identity, asked.account_id)
-        request = convert(asked.order, OrderRequest)
+        body = convert(asked.body(), TRADES[asked.action].body)
         sender = Sender(
             request_id=self._backend.new_request_id(),
             key=asked.idempotency_key,
@@ -49,7 +49,11 @@ class Commands:
             delivery=Delivery(),
         )
         command = Command(
-            name=asked.action, account_id=seen.account.id, body=request, sender=sender
+            name=asked.action,
+            account_id=seen.account.id,
+            subject_id=asked.subject_id,
+            body=body,
+            sender=sender,
         )
         connection.pending_commands += 1
         self._spawn(self._run(connection, asked.id, command))
@@ -75,9 +79,9 @@ class Commands:
         connection.unanswered.add(delivery)
         try:
             answer = await self._backend.run(connection.identity, command)
-            frame = answer_frame(answer, frame_id)
+            frame = answer_frame(command.name, answer, frame_id)
         except Problem as problem:
-            frame = problem_frame(problem, frame_id, request_id)
+            frame = problem_frame(_in_a_frame(problem), frame_id, request_id)
         # tidy: broad-except because the client must hear of a failure that nobody foresaw
         except Exception as error:
             self._log.error("stream command failed", request_id=request_id, exc_info=error)
@@ -90,6 +94,17 @@ class Commands:
         """Wait for the commands under way; none is cancelled, for it may be half done."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_ms / 1000)
+
+
+def _in_a_frame(problem: Problem) -> Problem:
+    """A problem whose field is a query parameter over REST: on the socket it is a member."""
+    problem.errors = tuple(
+        FieldError("/" + error.pointer[1:], error.message)
+        if error.pointer.startswith("?")
+        else error
+        for error in problem.errors
+    )
+    return problem
 
 
 def _unexpected(request_id: str) -> Problem:

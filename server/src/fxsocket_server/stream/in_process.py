@@ -97,12 +97,14 @@ class GatewayBackend:
         self,
         gateway: Gateway,
         keyring: Keyring,
-        trade_limiter: RateLimiter,
+        requests: RateLimiter,
+        risk_reducing: RateLimiter,
         logger: FilteringBoundLogger,
     ) -> None:
         self._gateway = gateway
         self._keyring = keyring
-        self._limiter = trade_limiter
+        self._requests = requests
+        self._risk_reducing = risk_reducing
         self._log = logger
 
     # --- who asks, and about what ------------------------------------------------------------
@@ -184,18 +186,19 @@ class GatewayBackend:
         return self._gateway.ids.make("req_")
 
     async def run(self, principal: Principal, command: Command) -> Answer:
-        """Run a trade command under the key's trade bucket; raises Problem."""
-        self._count(principal)
+        """Run a trade command under the key's bucket, the one that REST counts it in, too."""
+        trade = TRADES[command.name]
+        self._count(principal, self._risk_reducing if trade.reduces_risk else self._requests)
         lane = self._gateway.lane(principal, command.account_id)
-        run = TRADES[command.name].run
-        return await run(self._gateway, lane, command.subject_id, command.body, command.sender)
+        return await trade.run(
+            self._gateway, lane, command.subject_id, command.body, command.sender
+        )
 
-    def _count(self, principal: Principal) -> None:
-        now_ms = self._gateway.clock.monotonic_ms()
-        verdict = self._limiter.take(principal.key_id, now_ms)
+    def _count(self, principal: Principal, limiter: RateLimiter) -> None:
+        verdict = limiter.take(principal.key_id, self._gateway.clock.monotonic_ms())
         if not verdict.allowed:
             raise Problem(
                 "rate_limited",
-                f"more than {self._limiter.per_s:g} requests a second",
+                f"more than {limiter.per_s:g} requests a second",
                 retry_after_s=ceil(verdict.reset_s),
             )

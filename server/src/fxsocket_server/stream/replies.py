@@ -11,6 +11,10 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.views import problem_view
 
+# What a command's answer is called: what REST answers is an order, a position or a result.
+_MEMBERS = {"order.place": "order", "order.modify": "order", "position.modify": "position"}
+_AN_ORDER = b'{"id":"ord_'
+
 
 def problem_frame(problem: Problem, frame_id: FrameId, instance: str | None = None) -> bytes:
     """A problem as an error frame; `instance` is the request id of a trade command."""
@@ -22,10 +26,13 @@ def problem_frame(problem: Problem, frame_id: FrameId, instance: str | None = No
     return _error(members, frame_id)
 
 
-def answer_frame(answer: Answer, frame_id: FrameId) -> bytes:
-    """A trade command's answer: the order, or the problem as the journal has it."""
+def answer_frame(command: str, answer: Answer, frame_id: FrameId) -> bytes:
+    """A trade command's answer: what it made, or the problem as the journal has it."""
     if answer.status < 400:
-        return frames.order_result(frame_id, answer.body, answer.replayed)
+        member = _MEMBERS.get(command, "result")
+        if command == "order.cancel" and answer.body.startswith(_AN_ORDER):
+            member = "order"  # of a filled order, what is open was closed instead
+        return frames.result(frame_id, member, answer.body, answer.replayed)
     return _error(msgspec.json.decode(answer.body), frame_id)
 
 

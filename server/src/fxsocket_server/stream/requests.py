@@ -1,6 +1,6 @@
 """The frames that clients send, strict: an unknown field is refused by name."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -45,13 +45,3 @@ class Resume(ClientFrame):
     account_id: str | None = None
     epoch: str | None = None
     channels: tuple[str, ...] = ()
-
-
-class OrderPlace(ClientFrame):
-    """Places an order; answers come out of order, so `id` is needed."""
-
-    id: str | int
-    order: dict[str, Any]
-    account_id: str | None = None
-    idempotency_key: str | None = None
-    timeout_ms: float | None = None
