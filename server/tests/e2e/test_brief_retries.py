@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ KEY = "test-key"
 STALL_MS = 12_000
 SERVER, LOGIN = "FxSocket-Demo", 1_234_567
 WATCHDOG_S = 60
+ORDER, LEVELS = ("EURUSD", "BUY", 0.1), {"sl": 1.0720, "tp": 1.0950}
 
 Shared = Callable[..., Path]
 Bot = Callable[..., Any]
@@ -81,7 +83,7 @@ def test_a_broker_that_stalls_trades_once(
 ) -> None:
     api(demo, "POST", "/sim/faults", {"delay_ms": STALL_MS, "times": 1})
     place_order = bot_of(shared_path, demo.addresses.rest, timeout_s)
-    order = place_order("EURUSD", "BUY", 0.1, sl=1.0720, tp=1.0950)
+    order = place_order(*ORDER, **LEVELS)
     assert order is not None
     only_position(demo, order["id"])
 
@@ -92,30 +94,84 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Outside:
+    """A server whose terminal stands outside, and whose broker stalls the first order."""
+
+    def __init__(self, folder: Path) -> None:
+        link = link_terminal(folder / "data", SERVER, LOGIN)
+        port = str(free_port())
+        self.server = ServerProcess(folder / "data", "--port", port, command="serve")
+        self.terminal = TerminalProcess(
+            folder / "terminal", self.server.start().bridge, link.token, "--server", SERVER,
+            "--login", str(LOGIN), "--seed", "1", "--fault", f"delay_ms={STALL_MS},times=1",
+        )  # fmt: skip
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Both run, and orders are taken; killed at the end."""
+        with self.server.ending(), self.terminal:
+            self.terminal.wait("connected")
+            ready(self.server)
+            yield
+
+    def wait_until_taken(self) -> None:
+        """Return once the terminal has begun the order."""
+        with self.terminal.ledger() as ledger:
+            while not ledger.begun():
+                api(self.server, "GET", "/events?after=0&wait_ms=50")
+
+    def kill_and_restart(self, times: int) -> None:
+        """Kill the server; once its terminal is back, kill it again."""
+        for number in range(times):
+            if number:
+                self.terminal.wait("connected")
+            self.server.kill()
+            self.server.start()
+
+    def orders(self) -> int:
+        """How many orders the terminal's own ledger holds."""
+        with self.terminal.ledger() as ledger:
+            return len(ledger.orders())
+
+
 def test_a_server_killed_in_the_middle_trades_once(shared_path: Shared, tmp_path: Path) -> None:
     """The terminal stands outside: it has taken the order, and its broker stalls."""
-    link = link_terminal(tmp_path / "data", SERVER, LOGIN)
-    server = ServerProcess(tmp_path / "data", "--port", str(free_port()), command="serve")
-    terminal = TerminalProcess(
-        tmp_path / "terminal", server.start().bridge, link.token, "--server", SERVER,
-        "--login", str(LOGIN), "--seed", "1", "--fault", f"delay_ms={STALL_MS},times=1",
-    )  # fmt: skip
-    with server.ending(), terminal:
-        terminal.wait("connected")
-        ready(server)
-        place_order = bot_of(shared_path, server.addresses.rest)
-        with ThreadPoolExecutor(1) as thread:
-            placing = thread.submit(place_order, "EURUSD", "BUY", 0.1, sl=1.0720, tp=1.0950)
-            with terminal.ledger() as ledger:
-                while not ledger.begun():  # until the terminal has taken it
-                    api(server, "GET", "/events?after=0&wait_ms=50")
-            server.kill()
-            server.start()
-            order = placing.result(WATCHDOG_S)
+    outside = Outside(tmp_path)
+    with outside.running(), ThreadPoolExecutor(1) as thread:
+        place_order = bot_of(shared_path, outside.server.addresses.rest)
+        placing = thread.submit(place_order, *ORDER, **LEVELS)
+        outside.wait_until_taken()
+        outside.kill_and_restart(1)
+        order = placing.result(WATCHDOG_S)
         assert order is not None
-        only_position(server, order["id"])
-        with terminal.ledger() as ledger:
-            assert len(ledger.orders()) == 1
+        only_position(outside.server, order["id"])
+        assert outside.orders() == 1
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_bot_that_gives_up_before_the_broker_is_done_has_traded_once(
+    shared_path: Shared, tmp_path: Path, kills: int
+) -> None:
+    """Three tries of 3 s may all end before the outcome: the bot has the order, or nothing yet.
+
+    Either way one position stands, and the bot's next call is given that order.
+    """
+    outside = Outside(tmp_path)
+    with outside.running(), ThreadPoolExecutor(1) as thread:
+        rest = outside.server.addresses.rest
+        placing = thread.submit(bot_of(shared_path, rest, timeout_s=3), *ORDER, **LEVELS)
+        outside.wait_until_taken()
+        outside.kill_and_restart(kills)
+        order = placing.result(WATCHDOG_S)
+        [stored] = api(outside.server, "GET", "/orders")["data"]
+        only_position(outside.server, stored["id"])
+        if order is None:
+            order = bot_of(shared_path, rest)(*ORDER, **LEVELS)
+        assert order["id"] == stored["id"]
+        only_position(outside.server, order["id"])
+        assert outside.orders() == 1
+        other = bot_of(shared_path, rest)(*ORDER, **LEVELS)
+        assert other["id"] != order["id"], "its answer arrived, so that the next is an order"
 
 
 def ready(server: ServerProcess) -> None:
