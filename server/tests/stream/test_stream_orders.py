@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from fxsocket_server.security.rate_limit import RateLimiter
+from fxsocket_server.stream.unread import Unread
 
 BUY = {"symbol": "EURUSD", "type": "BUY", "volume": 0.01}
 
@@ -147,6 +148,18 @@ def test_an_answer_that_a_reset_overtook_is_owed_to_a_retry(play, loop):
             assert (await client.until("result"))["order"] == lost
 
     play(story, loop=loop)
+
+
+@pytest.mark.parametrize(("unconfirmed", "owed"), [(0, False), (1, True), (10_000, True)])
+def test_an_answer_that_crossed_the_end_of_its_connection_is_owed(play, unconfirmed, owed):
+    async def story(world):
+        world.hub._unread_of = lambda _: Unread(unconfirmed_bytes=unconfirmed)
+        first = await answered_and_gone(world, reset=False, goes_on=False)
+        async with world.client() as client:
+            await client.send(action="order.place", id="1", order=BUY)
+            assert ((await client.until("result"))["order"] == first) is owed
+
+    play(story)
 
 
 @pytest.mark.parametrize(("reset", "goes_on"), [(True, True), (False, False)])

@@ -70,8 +70,10 @@ class Connection:
         self.timer: Timer | None = None
         self.pending_commands = 0
         self.unanswered: set[Delivery] = set()  # of commands without an answer yet
-        self._leaving: list[Delivery] = []  # of answers that are not with the kernel yet
-        self._written: list[Delivery] = []  # of answers since the client's last word
+        # Answers, and where each ends in what was sent: not with the kernel yet, and since the
+        # client's last word.
+        self._leaving: list[tuple[Delivery, int]] = []
+        self._written: list[tuple[Delivery, int]] = []
         self._readers = readers
         self._gate = gate
         self._clock = clock
@@ -98,12 +100,12 @@ class Connection:
         if self.wire.is_closing:
             delivery.connection_lost(reset=False)
         else:
-            self._leaving.append(delivery)
+            self._leaving.append((delivery, self.wire.sent_bytes))
             self._look_what_left()
 
     def _look_what_left(self) -> None:
         if self._leaving and not self.wire.is_closing and not self.wire.unsent_bytes():
-            for delivery in self._leaving:
+            for delivery, _ in self._leaving:
                 delivery.answer_written()
             self._written += self._leaving
             self._leaving = []
@@ -176,10 +178,12 @@ class Connection:
         self._owner.ended(self)
 
     def gone(self) -> None:
-        """The socket is closed: answers that did not leave are lost, or that a reset overtook."""
-        for delivery in (*self._leaving, *self.unanswered):
+        """The socket is closed: answers that did not leave, or that crossed its end, are lost."""
+        for delivery in (*(leaving for leaving, _ in self._leaving), *self.unanswered):
             delivery.connection_lost(reset=False)
-        if self.wire.was_reset:
-            for delivery in self._written:
+        unread = self.wire.unread
+        read_bytes = self.wire.sent_bytes - unread.unconfirmed_bytes
+        for delivery, end in self._written:
+            if unread.reset or end > read_bytes:
                 delivery.connection_lost(reset=True)
         self._owner.gone(self)

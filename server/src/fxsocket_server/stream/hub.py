@@ -1,6 +1,7 @@
 """All connections of the stream: who they are, what reaches them, and the feeds they hold back."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
@@ -29,6 +30,7 @@ from fxsocket_server.stream.log_reader import EventBatch, LogReader
 from fxsocket_server.stream.replies import problem_frame
 from fxsocket_server.stream.requests import Auth
 from fxsocket_server.stream.timers import LoopTimers, Timer, Timers
+from fxsocket_server.stream.unread import Unread, unread_of
 from fxsocket_server.stream.wire import Wire
 
 # Frames after which a client may still want to resume before it hears of events.
@@ -47,12 +49,14 @@ class StreamHub:
         *,
         bounds: StreamBounds | None = None,
         timers: Timers | None = None,
+        unread_of: Callable[[Any], Unread] = unread_of,
     ) -> None:
         self.log = logger
         self.bounds = bounds or StreamBounds()
         self._backend = backend
         self._clock = clock
         self._timers = timers or LoopTimers()
+        self._unread_of = unread_of
         self._readers: FeedReaders[Connection] = FeedReaders(self.bounds.stall_ms)
         self._gate = Gate(self._readers, clock, self._timers)
         self._commands = Commands(backend, logger, self.bounds)
@@ -112,7 +116,7 @@ class StreamHub:
 
     def accept(self, credentials: Credentials) -> Wire:
         """The end of a new connection, to be given to the socket server."""
-        wire = Wire(self.bounds, self._timers)
+        wire = Wire(self.bounds, self._timers, self._unread_of)
         log = LogReader(wire, self._backend, self._timers, self.bounds.page_events)
         wire.handler = Connection(
             wire, log, self._readers, self._gate, self._clock, self, credentials

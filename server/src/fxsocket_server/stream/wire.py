@@ -8,7 +8,7 @@ frame takes what is queued along at once, so that all keep their order.
 
 import socket
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -18,11 +18,11 @@ from fxsocket_server.channels.frames import TickFrame, framed
 from fxsocket_server.core import limits
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.timers import Timer, Timers
+from fxsocket_server.stream.unread import Unread, unread_of
 
 _TEXT = WSMsgType.TEXT
 _REASON_BYTES = 123  # what a close frame holds beside its code
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # a dead peer: a minute
-_TCP_CLOSE = 7  # a state of TCP_INFO: closed, and no end of the stream came before
 
 
 class Handler(Protocol):
@@ -81,10 +81,16 @@ class Wire(WSListener):
 
     handler: Handler
 
-    def __init__(self, bounds: StreamBounds, timers: Timers) -> None:
+    def __init__(
+        self,
+        bounds: StreamBounds,
+        timers: Timers,
+        unread_of: Callable[[Any], Unread] = unread_of,
+    ) -> None:
         super().__init__()
         self._bounds = bounds
         self._timers = timers
+        self._unread_of = unread_of
         self._transport: WSTransport | None = None
         self._write: Callable[[bytes], None] = _unconnected
         self.outbox: list[TickFrame] = []
@@ -94,7 +100,8 @@ class Wire(WSListener):
         self._silent_scans = 0
         self.is_full = False
         self.is_closing = False
-        self.was_reset = False  # by the client: what it was sent last may never have been read
+        self.sent_bytes = 0
+        self.unread = Unread()  # once it ends
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -103,7 +110,9 @@ class Wire(WSListener):
         if self.is_closing:
             return
         self._silent_scans = 0
-        self._write(self._taken_ticks() + framed(frame))
+        data = self._taken_ticks() + framed(frame)
+        self.sent_bytes += len(data)
+        self._write(data)
         if self.is_full and self.unsent_bytes() > self._bounds.event_bytes:
             self.close(
                 CloseCode.SLOW_READER,
@@ -123,6 +132,7 @@ class Wire(WSListener):
             data = joiner.joined(self.outbox)
             self.outbox.clear()
             self._silent_scans = 0
+            self.sent_bytes += len(data)
             self._write(data)
 
     def unsent_bytes(self) -> int:
@@ -207,6 +217,7 @@ class Wire(WSListener):
         assert self._transport is not None
         if not self.is_closing:
             self.is_closing = True
+            self.unread = self._unread_of(self._transport.underlying_transport)
             self._send_close(_answer_to(frame), "")
             self.handler.ended()
         self._transport.disconnect()
@@ -217,7 +228,7 @@ class Wire(WSListener):
             self._linger.cancel()
         if not self.is_closing:
             self.is_closing = True
-            self.was_reset = _is_reset(transport.underlying_transport.get_extra_info("socket"))
+            self.unread = self._unread_of(transport.underlying_transport)
             self.handler.ended()
         self.handler.gone()
 
@@ -240,17 +251,6 @@ def _answer_to(close: WSFrame) -> int:
         return WSCloseCode.OK.value
     may_stand = close.payload_size > 1 and may_close(close.get_close_code().value)
     return close.get_close_code().value if may_stand else WSCloseCode.PROTOCOL_ERROR.value
-
-
-def _is_reset(sock: socket.socket) -> bool:
-    """Whether the other end has reset a connection, where the system tells."""
-    info = getattr(socket, "TCP_INFO", None)  # picows keeps the loop's own word to itself
-    if info is None:
-        return False
-    try:
-        return sock.getsockopt(socket.IPPROTO_TCP, info, 1)[0] == _TCP_CLOSE
-    except OSError:
-        return False
 
 
 def _tune(sock: socket.socket) -> None:
