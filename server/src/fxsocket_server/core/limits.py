@@ -121,8 +121,9 @@ SIM_FAULTS = 32  # faults in force at once on one account
 SIM_LOST_REPLIES = 1_000  # the newest ones, for whoever looks them up
 SIM_WAITING_COMMANDS = 10_000  # commands that a fault delays or holds back; then 10024
 
-# --- shutdown --------------------------------------------------------------------------------
+# --- process ---------------------------------------------------------------------------------
 SHUTDOWN_MS = 1_500  # Ctrl-C ends within 2 s
+GC_ALLOCATIONS = 25_000  # between two looks for cycles; an order leaves some hundred objects
 
 # --- market data -----------------------------------------------------------------------------
 QUOTE_STALE_MS = 10_000  # an open market that is quiet for this long is not to be trusted
