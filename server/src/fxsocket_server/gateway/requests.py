@@ -14,7 +14,6 @@ from msgspec import UNSET, Struct, UnsetType
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.model.enums import Filling, OrderType, TimeInForce
-from fxsocket_server.model.records import Order
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.model.units import LOT, fixed_of, lots_text, volume_of
 
@@ -249,11 +248,6 @@ def check_lifetime(request: OrderRequest) -> tuple[TimeInForce, int | None]:
             pointer="/time_in_force",
         )
     return lifetime, expires_ms
-
-
-def tagged(order: Order) -> str:
-    """The comment sent to the broker: our tag, then as much of the user's as fits."""
-    return (order.tag + order.comment)[: limits.COMMENT_CHARS]
 
 
 def default_filling(type_: OrderType, spec: SymbolSpec) -> Filling:

@@ -1,6 +1,5 @@
 """Place an order: from a request body to what the broker is asked."""
 
-from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Command, Intent
 from fxsocket_server.gateway.lane import Lane
@@ -12,10 +11,9 @@ from fxsocket_server.gateway.requests import (
     check_volume,
     default_filling,
     known_symbol,
-    tagged,
 )
+from fxsocket_server.gateway.trade_requests import trade_request
 from fxsocket_server.model.enums import Action, ExecutionMode, OrderStatus, OrderType
-from fxsocket_server.model.facts import TradeRequest
 from fxsocket_server.model.records import Order
 from fxsocket_server.model.symbol import SymbolSpec
 
@@ -33,26 +31,7 @@ class PlaceOrder:
         spec = known_symbol(lane.connector.specs(), self._request.symbol)
         order = self._order(lane, command, spec)
         action = Action.DEAL if order.type.is_market else Action.PENDING
-        deadline = limits.MARKET_DEADLINE_MS if order.type.is_market else limits.COMMAND_DEADLINE_MS
-        request = TradeRequest(
-            action=action,
-            command_id=command.id,
-            tag=order.tag,
-            deadline_ms=lane.clock.monotonic_ms() + deadline,
-            symbol=order.symbol,
-            type=order.type,
-            volume=order.volume,
-            price=order.requested_price,
-            stop_limit=order.stop_limit_price,
-            sl=order.sl,
-            tp=order.tp,
-            deviation=order.deviation,
-            filling=order.filling,
-            time_in_force=order.time_in_force,
-            expires_ms=order.expires_ms,
-            magic=order.magic,
-            comment=tagged(order),
-        )
+        request = trade_request(lane, command, order, action)
         return Intent(request=request, order=order, opens=True)
 
     def _order(self, lane: Lane, command: Command, spec: SymbolSpec) -> Order:

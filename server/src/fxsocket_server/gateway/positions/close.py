@@ -1,6 +1,5 @@
 """Close a position, wholly or in part; closing a closed one answers what closed it."""
 
-from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.close_result import close_result
@@ -11,10 +10,9 @@ from fxsocket_server.gateway.requests import (
     check_volume,
     default_filling,
     known_symbol,
-    tagged,
 )
-from fxsocket_server.model.enums import Action, OrderStatus, OrderType, PositionStatus, Side
-from fxsocket_server.model.facts import TradeRequest
+from fxsocket_server.gateway.trade_requests import order_on, trade_request
+from fxsocket_server.model.enums import Action, OrderType, PositionStatus, Side
 from fxsocket_server.model.netting import share_of
 from fxsocket_server.model.records import Order, Position
 from fxsocket_server.model.units import lots_text
@@ -49,45 +47,20 @@ class ClosePosition:
         if position.status is PositionStatus.CLOSED:
             return lambda: _already_closed(lane, position)
         order = self._order(lane, position, most)
-        request = TradeRequest(
-            action=Action.DEAL,
-            command_id=command.id,
-            tag=order.tag,
-            deadline_ms=lane.clock.monotonic_ms() + limits.MARKET_DEADLINE_MS,
-            symbol=order.symbol,
-            type=order.type,
-            volume=order.volume,
-            deviation=order.deviation,
-            filling=order.filling,
-            magic=order.magic,
-            comment=tagged(order),
-            position_ticket=position.ticket,
-        )
+        request = trade_request(lane, command, order, Action.DEAL, position_ticket=position.ticket)
         return Intent(request=request, order=order)
 
     def _order(self, lane: Lane, position: Position, most: int) -> Order:
         spec = known_symbol(lane.connector.specs(), position.symbol)
         type_ = OrderType.SELL if position.side is Side.BUY else OrderType.BUY
-        now = lane.connector.time_ms()
-        return Order(
-            id=lane.ids.make("ord_"),
-            user_id=lane.account.user_id,
-            account_id=lane.account.id,
-            client_order_id=None,
-            symbol=position.symbol,
-            digits=position.digits,
-            type=type_,
-            status=OrderStatus.PENDING,
-            volume=self._volume(lane, position, most),
+        return order_on(
+            lane,
+            position,
+            type_,
+            self._volume(lane, position, most),
+            default_filling(type_, spec),
             deviation=self._deviation,
-            filling=default_filling(type_, spec),
-            magic=position.magic,
-            comment=position.comment,
-            tag=lane.ids.tag(),
-            position_id=position.id,
             closes_order_id=self._closes_order_id,
-            created_ms=now,
-            updated_ms=now,
         )
 
     def _volume(self, lane: Lane, position: Position, most: int) -> int:

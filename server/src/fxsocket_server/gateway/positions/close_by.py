@@ -1,14 +1,12 @@
 """Close a position by an opposite one of the same symbol, without the market."""
 
-from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Command, Intent
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.reads import position_by_id
-from fxsocket_server.gateway.requests import tagged
-from fxsocket_server.model.enums import Action, Filling, OrderStatus, OrderType, PositionStatus
-from fxsocket_server.model.facts import TradeRequest
-from fxsocket_server.model.records import Order, Position
+from fxsocket_server.gateway.trade_requests import order_on, trade_request
+from fxsocket_server.model.enums import Action, Filling, OrderType, PositionStatus
+from fxsocket_server.model.records import Position
 
 
 class CloseBy:
@@ -25,21 +23,12 @@ class CloseBy:
                 "validation_error", "name another, opposite position", pointer="/position_id"
             )
         other = _open(lane, self._other_id)
-        order = _order(lane, position, other)
-        request = TradeRequest(
-            action=Action.CLOSE_BY,
-            command_id=command.id,
-            tag=order.tag,
-            deadline_ms=lane.clock.monotonic_ms() + limits.COMMAND_DEADLINE_MS,
-            symbol=order.symbol,
-            type=order.type,
-            volume=order.volume,
-            filling=order.filling,
-            magic=order.magic,
-            comment=tagged(order),
-            position_ticket=position.ticket,
-            position_by=other.ticket,
-        )
+        volume = min(position.volume, other.volume)
+        order = order_on(lane, position, OrderType.CLOSE_BY, volume, Filling.FOK)
+        request = trade_request(
+            lane, command, order, Action.CLOSE_BY,
+            position_ticket=position.ticket, position_by=other.ticket,
+        )  # fmt: skip
         return Intent(request=request, order=order)
 
 
@@ -48,25 +37,3 @@ def _open(lane: Lane, position_id: str) -> Position:
     if position.status is PositionStatus.CLOSED:
         raise Problem("position_closed", f"position {position.id} is closed")
     return position
-
-
-def _order(lane: Lane, position: Position, other: Position) -> Order:
-    now = lane.connector.time_ms()
-    return Order(
-        id=lane.ids.make("ord_"),
-        user_id=lane.account.user_id,
-        account_id=lane.account.id,
-        client_order_id=None,
-        symbol=position.symbol,
-        digits=position.digits,
-        type=OrderType.CLOSE_BY,
-        status=OrderStatus.PENDING,
-        volume=min(position.volume, other.volume),
-        filling=Filling.FOK,
-        magic=position.magic,
-        comment=position.comment,
-        tag=lane.ids.tag(),
-        position_id=position.id,
-        created_ms=now,
-        updated_ms=now,
-    )
