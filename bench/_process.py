@@ -28,6 +28,7 @@ class Ready(msgspec.Struct, frozen=True):
     rest: str
     api_key: str | None = None
     bridge: str = ""
+    stream: str = ""
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -56,7 +57,10 @@ class ServerProcess:
         started = time.perf_counter()
         with pinned(core), log.open("wb") as errors:
             self._popen = subprocess.Popen(
-                [str(part) for part in command], stdout=subprocess.PIPE, stderr=errors
+                [str(part) for part in command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
             )
         self._process = psutil.Process(self._popen.pid)
         self.started = started
@@ -98,6 +102,12 @@ class ServerProcess:
 
     def _tree(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(line.encode() + b"\n")
+        self._popen.stdin.flush()
 
     def kill(self) -> None:
         """End it at once, without a goodbye."""
