@@ -1,9 +1,9 @@
-"""Centrifugo as a peer of the stream bench: `serve PROGRAM FOLDER` becomes the server, `publish PORT`
-feeds it.
+"""Centrifugo as a peer of the stream bench.
 
-Centrifugo has no publisher inside: ticks come over its HTTP API, a flood in batches of 64, at a pace
-one by one. The publisher runs on the client's core and is not charged to the server, its requests
-are. Lines on standard input of `publish` set the pace, as in _stream_peers.py.
+`serve PROGRAM FOLDER` becomes the server, `publish PORT` feeds it. Centrifugo has no publisher
+inside: ticks come over its HTTP API, a flood in batches of 64, at a pace one by one. The publisher
+runs on the client's core and is not charged to the server, its requests are. Lines on standard
+input of `publish` set the pace, as in _stream_peers.py.
 """
 
 import http.client

@@ -1,8 +1,8 @@
 """Python peers that fan ticks out over WebSocket, each by its own idiomatic send.
 
-`python _stream_peers.py websockets|uvicorn` prints one JSON line when it is ready. Lines on standard
-input set the pace: ticks a second, `flood` or 0. A tick is 120 bytes and holds the moment at which
-it was made. While a reader has more than 64 KiB unread, a flood waits.
+`python _stream_peers.py websockets|uvicorn` prints one JSON line when it is ready. Lines on
+standard input set the pace: ticks a second, `flood` or 0. A tick is 120 bytes and holds the moment
+at which it was made. While a reader has more than 64 KiB unread, a flood waits.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ async def run_websockets() -> None:
 
     async def publish(text: str) -> None:
         broadcast(connections, text)
-        while _is_full(connections):  # until they have read
+        while _is_full(connections):  # noqa: ASYNC110 - until they have read
             await asyncio.sleep(0)
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -105,7 +105,7 @@ async def run_uvicorn() -> None:
     """uvicorn with its websockets-sansio protocol, as an ASGI application."""
     sends: dict[object, Callable[[Any], Awaitable[None]]] = {}
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         sends[send] = send

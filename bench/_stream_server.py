@@ -1,9 +1,9 @@
-"""Our own server under a market that runs as fast as it is told: the feed alone is not the real one.
+"""Our own server under a market that runs as fast as it is told; all but the feed is real.
 
 The price of each tick is the moment at which the feed gives it out (microseconds of the monotonic
-clock modulo 10^10, in points), so that whoever receives it knows how long it took. Lines on standard
-input set the pace: ticks a second, `flood` (as many as the readers take) or 0. Arguments are those
-of `fxsocket-server`.
+clock modulo 10^10, in points), so that whoever receives it knows how long it took. Lines on
+standard input set the pace: ticks a second, `flood` (as many as the readers take) or 0. Arguments
+are those of `fxsocket-server`.
 """
 
 import sys

@@ -3,8 +3,8 @@
 Each server runs on one core, the subscribers (a C program) on the other. A message is one tick for
 one subscriber; "per core-second" divides those delivered by the server's CPU time. Every tick holds
 the moment at which it was made; a latency ends when a subscriber has read it. Our server is the
-real one, its feed alone is made for the bench; its ticks are longer than the peers' 120 bytes, as the
-contract has them. Orders are durable before they are answered, over REST and socket alike.
+real one, its feed alone is made for the bench; its ticks are longer than the peers' 120 bytes, as
+the contract has them. Orders are durable before they are answered, over REST and socket alike.
 """
 
 import argparse

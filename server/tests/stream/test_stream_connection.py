@@ -71,7 +71,7 @@ class World:
         for symbol in symbols:
             self.n += 1
             plain = json.dumps({"type": "tick", "symbol": symbol, "n": self.n}).encode()
-            self.connection.take(TickFrame(ACC, symbol, self.n, plain))
+            self.connection.take(TickFrame(ACC, symbol, self.n, plain=plain))
             self.wire.flush()
 
 
@@ -134,7 +134,7 @@ def test_paced_ticks_are_never_conflated(world):
     world.wire.room = 1
     plain = b'{"type":"tick","symbol":"E"}'
     for n in (1, 2, 3):
-        world.connection.paced_tick(TickFrame(ACC, "E", n, plain))
+        world.connection.paced_tick(TickFrame(ACC, "E", n, plain=plain))
     assert world.wire.shown() == [("E", 1), ("E", 2), ("E", 3)]
 
 

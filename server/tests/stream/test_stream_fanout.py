@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fxsocket_server.channels import frames
-from fxsocket_server.channels.frames import TickFrame
+from fxsocket_server.channels.frames import Message, TickFrame
 from fxsocket_server.channels.subscriptions import Subscriptions
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.fanout import Fanout
@@ -55,6 +55,7 @@ class Reader:
 
     def __init__(self, timers: Timers, bounds: StreamBounds) -> None:
         self.writes: list[bytes] = []
+        self.unsent = 0
         self.wire = Wire(bounds, timers)
         handler: Any = SimpleNamespace(opened=lambda: None, ended=lambda: None)
         self.wire.handler = handler
@@ -64,7 +65,7 @@ class Reader:
             write=self.writes.append,
             set_write_buffer_limits=lambda **_: None,
             get_extra_info=lambda _: sock,
-            get_write_buffer_size=lambda: 0,
+            get_write_buffer_size=lambda: self.unsent,
         )
         transport: Any = SimpleNamespace(
             underlying_transport=socket,
@@ -103,7 +104,7 @@ class World:
         plain = b'{"n":%d}' % self.count
         watchers = self.subscriptions.watchers(ACC, symbol)
         if watchers is not None:
-            self.fanout.tick(TickFrame(ACC, symbol, self.count, plain), watchers)
+            self.fanout.tick(TickFrame(ACC, symbol, self.count, plain=plain), watchers)
         return self.count
 
 
@@ -170,6 +171,34 @@ def test_any_other_frame_takes_the_queued_ticks_along():
     assert world.readers[1].shown() == [1]
     world.timers.settle()
     assert [r.shown() for r in world.readers] == [[1, 2, "event"], [1, 2]]
+
+
+def test_events_of_a_commit_leave_joined_behind_the_ticks_before_them_and_in_groups():
+    world = World(5, flush_ms=1, group_readers=2)
+    world.tick()
+    world.timers.settle()
+    world.tick()
+    world.tick()
+    everybody = tuple(world.readers)
+    for name in ("filled", "deal"):
+        message = Message(plain=b'{"n":"%b"}' % name.encode())
+        for reader in everybody:
+            reader.wire.queue(message)
+    world.fanout.flush(everybody)  # type: ignore[arg-type]
+    assert [len(reader.writes) for reader in everybody] == [2, 2, 1, 1, 1]
+    world.timers.settle()
+    assert [len(reader.writes) for reader in everybody] == [3, 3, 2, 2, 2]
+    assert [reader.shown() for reader in everybody] == [[1, 2, 3, "filled", "deal"]] * 5
+
+
+def test_a_reader_that_is_over_its_limit_at_the_end_is_closed_once():
+    world = World(1, flush_ms=1, event_bytes=0)
+    (reader,) = world.readers
+    reader.unsent = 1
+    reader.wire.is_full = True
+    reader.wire.queue(Message(plain=b'{"n":"event"}'))
+    reader.wire.close(4000, "restart")
+    assert reader.writes[1:] == [b"close"]
 
 
 def test_queued_ticks_leave_before_the_close_frame_and_none_after_it():

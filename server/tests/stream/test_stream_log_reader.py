@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from fxsocket_server.channels.frames import Message
 from fxsocket_server.gateway.changes import Event
 from fxsocket_server.stream.log_reader import EventBatch, LogReader
 
@@ -55,6 +56,12 @@ class Outlet:
         self.is_closing = False
         self.frames: list[dict] = []
         self.code: int | None = None
+
+    def queue(self, message: Message) -> None:
+        self.send(message.plain)
+
+    def flush(self) -> None:
+        pass
 
     def send(self, frame: bytes) -> None:
         if not self.is_closing:

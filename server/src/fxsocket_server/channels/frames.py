@@ -34,18 +34,11 @@ def framed(payload: bytes) -> bytes:
     return b"%c\x7f%b%b" % (_TEXT, size.to_bytes(8, "big"), payload)
 
 
-# --- ticks -----------------------------------------------------------------------------------
+class Message(Struct, gc=False, eq=False, kw_only=True):
+    """A message that several connections are sent; its header is made once for them all."""
 
-
-class TickFrame(Struct, gc=False, eq=False):
-    """One tick on its way to its readers; `n` is its number in the account's feed."""
-
-    account_id: str
-    symbol: str
-    n: int
     plain: bytes
     _framed: bytes | None = None
-    _numbered: bytes | None = None
 
     @property
     def framed(self) -> bytes:
@@ -53,6 +46,18 @@ class TickFrame(Struct, gc=False, eq=False):
         if self._framed is None:
             self._framed = framed(self.plain)
         return self._framed
+
+
+# --- ticks -----------------------------------------------------------------------------------
+
+
+class TickFrame(Message):
+    """One tick on its way to its readers; `n` is its number in the account's feed."""
+
+    account_id: str
+    symbol: str
+    n: int
+    _numbered: bytes | None = None
 
     @property
     def numbered(self) -> bytes:
@@ -121,14 +126,14 @@ class EventFrame:
         self._head = head[:-1] + b',"prev_seq":'
         self._tail = b",%b,%b}" % (tail[1:-1], payload)
         self._after = -1
-        self._frame = b""
+        self._frame = Message(plain=b"")
 
-    def after(self, prev_seq: int) -> bytes:
+    def after(self, prev_seq: int) -> Message:
         """The frame for a connection whose last event was `prev_seq`."""
         # Most connections follow the same channels, so the last frame made fits the next one too.
         if prev_seq != self._after:
             self._after = prev_seq
-            self._frame = b"%b%d%b" % (self._head, prev_seq, self._tail)
+            self._frame = Message(plain=b"%b%d%b" % (self._head, prev_seq, self._tail))
         return self._frame
 
 

@@ -1,9 +1,9 @@
-"""Writes ticks to their readers: at once when the stream was quiet, else joined within a window.
+"""Writes to many connections: at once when the stream was quiet, else joined within a window.
 
-A system call per reader and tick is what a stream costs; joined frames share one. The first tick
-after a pause is written at once (the leading edge), those that follow within `flush_ms` wait for
-its end and leave together. Readers are written to in groups, and the event loop turns between two
-of them, so that an order never waits for a whole fan-out.
+A system call per connection and message is what a stream costs; joined messages share one. The
+first after a pause is written at once (the leading edge), those that follow within `flush_ms` wait
+for its end and leave together. Connections are written to in groups, and the event loop turns
+between two of them, so that an order never waits for a whole fan-out.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from fxsocket_server.stream.wire import Joiner
 
 
 class Fanout:
-    """Queues ticks at their readers and flushes these round by round; `flush_ms` 0 never waits."""
+    """Flushes connections round by round; with `flush_ms` 0 a round never waits."""
 
     def __init__(self, timers: Timers, bounds: StreamBounds) -> None:
         self._timers = timers
         self._flush_ms = bounds.flush_ms
         self._group = bounds.group_readers
         self._joiner = Joiner()
-        # By identity, as they were when a tick came: who leaves meanwhile has it in the outbox.
+        # By identity, as they were when a message came: who unsubscribes meanwhile still has it.
         self._waiting: dict[int, tuple[Connection, ...]] = {}
         self._round: Iterator[Connection] = iter(())
         self._is_writing = False
@@ -36,7 +36,11 @@ class Fanout:
         readers = watchers.free
         for connection in readers:
             connection.take(tick)
-        self._waiting[id(readers)] = readers
+        self.flush(readers)
+
+    def flush(self, connections: tuple[Connection, ...]) -> None:
+        """Write what these have queued, in this round or the next."""
+        self._waiting[id(connections)] = connections
         self._go_on()
 
     def _go_on(self) -> None:
@@ -58,7 +62,7 @@ class Fanout:
         self._go_on()
 
     def _write_group(self) -> None:
-        """Flush the next readers; who is reached a second time has nothing left to write."""
+        """Flush the next group; who is reached a second time has nothing left to write."""
         count = 0
         for connection in islice(self._round, self._group):
             connection.wire.flush(self._joiner)

@@ -92,7 +92,7 @@ class StreamHub:
         if watchers is None:
             return
         plain = frames.tick(account_id, quote, message.digits, time_text(quote.time_ms))
-        tick = TickFrame(account_id, quote.symbol, message.n, plain)
+        tick = TickFrame(account_id, quote.symbol, message.n, plain=plain)
         self._fanout.tick(tick, watchers)
         for connection in watchers.paced:
             connection.paced_tick(tick)
@@ -103,9 +103,14 @@ class StreamHub:
         account_id = events[0].account_id
         seen = self._backend.account(account_id)
         batch = EventBatch(account_id, seen.epoch or "", events)
-        for connection in tuple(self._by_user.get(seen.account.user_id, ())):
-            if connection.identity.may_see(account_id):
-                connection.log.publish(batch)
+        audience = tuple(
+            connection
+            for connection in self._by_user.get(seen.account.user_id, ())
+            if connection.identity.may_see(account_id)
+        )
+        for connection in audience:
+            connection.log.publish(batch)
+        self._fanout.flush(audience)
 
     # --- connections -------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from fxsocket_server.channels import frames
 from fxsocket_server.channels.close_codes import CloseCode
 from fxsocket_server.channels.event_log import EventCursor, LogHole
-from fxsocket_server.channels.frames import EventFrame, FrameId
+from fxsocket_server.channels.frames import EventFrame, FrameId, Message
 from fxsocket_server.gateway.changes import Event
 from fxsocket_server.gateway.views import time_text
 from fxsocket_server.stream.timers import Timers
@@ -57,6 +57,14 @@ class Outlet(Protocol):
         """Whether nothing can be sent any more."""
         ...
 
+    def queue(self, message: Message) -> None:
+        """Let a message leave with the next flush, or with the next frame that is sent."""
+        ...
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        ...
+
     def send(self, frame: bytes) -> None:
         """Send a frame."""
         ...
@@ -75,7 +83,7 @@ class EventBatch:
         self._epoch = epoch
         self._frames: dict[int, EventFrame] = {}
 
-    def frame(self, event: Event, prev_seq: int) -> bytes:
+    def frame(self, event: Event, prev_seq: int) -> Message:
         """The frame of one of the events, for a connection that last had `prev_seq`."""
         frame = self._frames.get(event.seq)
         if frame is None:
@@ -138,7 +146,7 @@ class LogReader:
     # --- live --------------------------------------------------------------------------------
 
     def publish(self, batch: EventBatch) -> None:
-        """Events were published: send them if this connection is live."""
+        """Events were published: queue them if this connection is live; whoever calls flushes."""
         account_id = batch.account_id
         cursor = self._cursors.get(account_id)
         if cursor is None:
@@ -146,13 +154,13 @@ class LogReader:
             before = batch.events[0].seq - 1
             cursor = EventCursor(before, live=not self._is_holding)
             self._cursors[account_id] = cursor
-        self._send(batch, cursor.publish(batch.events, self.families(account_id)))
+        self._queue(batch, cursor.publish(batch.events, self.families(account_id)))
         if not self._is_holding:
             self._catch_up_if_behind(account_id)
 
-    def _send(self, batch: EventBatch, passed: list[tuple[Event, int]]) -> None:
+    def _queue(self, batch: EventBatch, passed: list[tuple[Event, int]]) -> None:
         for event, prev_seq in passed:
-            self._outlet.send(batch.frame(event, prev_seq))
+            self._outlet.queue(batch.frame(event, prev_seq))
 
     def release(self) -> None:
         """Send what was held back: the client has had its chance to resume first."""
@@ -215,7 +223,8 @@ class LogReader:
         cursor, epoch = self._cursors[account_id], self._epoch(account_id)
         batch = EventBatch(account_id, epoch, page)
         passed = cursor.read(page, self._page_events, heard, self.families(account_id))
-        self._send(batch, passed)
+        self._queue(batch, passed)
+        self._outlet.flush()
         resume = self._resumes.get(account_id)
         if resume is not None:
             resume.is_proven = True

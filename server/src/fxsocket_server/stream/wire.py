@@ -2,8 +2,8 @@
 
 Bytes that the client does not read wait here, in sight, not in the kernel. Past the market limit
 the wire is full: market data is conflated until it drains to a quarter of that. Past the event
-limit it closes with 4008. Ticks are queued in the outbox and leave with its next flush; any other
-frame takes what is queued along at once, so that all keep their order.
+limit it closes with 4008. Ticks and events are queued in the outbox and leave with its next flush;
+any other frame takes what is queued along at once, so that all keep their order.
 """
 
 import socket
@@ -14,7 +14,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from fxsocket_server.channels import frames
 from fxsocket_server.channels.close_codes import CloseCode, may_close
-from fxsocket_server.channels.frames import TickFrame, framed
+from fxsocket_server.channels.frames import Message, framed
 from fxsocket_server.core import limits
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.timers import Timer, Timers
@@ -54,22 +54,26 @@ class Handler(Protocol):
 
 
 class Joiner:
-    """Joins the ticks of an outbox; readers with equal ones share the joined bytes."""
+    """Joins the messages of an outbox; connections with equal ones share the joined bytes."""
 
     def __init__(self) -> None:
-        self._ticks: list[TickFrame] = []
+        self._messages: list[Message] = []
         self._joined = b""
 
-    def joined(self, ticks: list[TickFrame]) -> bytes:
-        """The frames of these ticks in one piece."""
-        if ticks != self._ticks:
-            self._ticks = ticks.copy()
-            self._joined = b"".join([tick.framed for tick in ticks])
+    def joined(self, messages: list[Message]) -> bytes:
+        """The frames of these messages in one piece."""
+        if messages != self._messages:
+            self._messages = messages.copy()
+            self._joined = _joined(messages)
         return self._joined
 
     def forget(self) -> None:
         """Keep nothing of the last round."""
-        self._ticks, self._joined = [], b""
+        self._messages, self._joined = [], b""
+
+
+def _joined(messages: list[Message]) -> bytes:
+    return b"".join([message.framed for message in messages])
 
 
 def _unconnected(_data: bytes) -> None:
@@ -93,7 +97,7 @@ class Wire(WSListener):
         self._unread_of = unread_of
         self._transport: WSTransport | None = None
         self._write: Callable[[bytes], None] = _unconnected
-        self.outbox: list[TickFrame] = []
+        self.outbox: list[Message] = []
         self._message = bytearray()
         self._is_fragmented = False
         self._linger: Timer | None = None
@@ -105,12 +109,30 @@ class Wire(WSListener):
 
     # --- sending -----------------------------------------------------------------------------
 
+    def queue(self, message: Message) -> None:
+        """Let a message leave with the next flush, or with the next frame that is sent."""
+        self.outbox.append(message)
+
+    def flush(self, joiner: Joiner | None = None) -> None:
+        """Send what is queued in one piece."""
+        if self.outbox:
+            data = joiner.joined(self.outbox) if joiner is not None else _joined(self.outbox)
+            self.outbox.clear()
+            self._send_now(data)
+
     def send(self, frame: bytes) -> None:
-        """Send a frame, or keep it until the client reads; too much unread closes with 4008."""
+        """Send a frame at once, behind what is queued."""
+        data = framed(frame)
+        if self.outbox:
+            data = _joined(self.outbox) + data
+            self.outbox.clear()
+        self._send_now(data)
+
+    def _send_now(self, data: bytes) -> None:
+        """Write bytes, or keep them until the client reads; too much unread closes with 4008."""
         if self.is_closing:
             return
         self._silent_scans = 0
-        data = self._taken_ticks() + framed(frame)
         self.sent_bytes += len(data)
         self._write(data)
         if self.is_full and self.unsent_bytes() > self._bounds.event_bytes:
@@ -118,22 +140,6 @@ class Wire(WSListener):
                 CloseCode.SLOW_READER,
                 f"over {self._bounds.event_bytes} bytes unread; reconnect and resume",
             )
-
-    def _taken_ticks(self) -> bytes:
-        if not self.outbox:
-            return b""
-        ticks = b"".join([tick.framed for tick in self.outbox])
-        self.outbox.clear()
-        return ticks
-
-    def flush(self, joiner: Joiner) -> None:
-        """Send the queued ticks in one piece."""
-        if self.outbox and not self.is_closing:
-            data = joiner.joined(self.outbox)
-            self.outbox.clear()
-            self._silent_scans = 0
-            self.sent_bytes += len(data)
-            self._write(data)
 
     def unsent_bytes(self) -> int:
         """What was written here and is not yet with the kernel; the outbox does not count."""
@@ -150,10 +156,10 @@ class Wire(WSListener):
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame behind what is unsent, and wait a while for the client's own."""
+        if self._transport is not None:
+            self.flush()  # which may find that too much is unread, and close
         if self.is_closing or self._transport is None:
             return
-        if self.outbox:
-            self._write(self._taken_ticks())
         self.is_closing = True
         self._send_close(code, reason.encode()[:_REASON_BYTES].decode(errors="ignore"))
         self.handler.ended()
