@@ -90,5 +90,5 @@ class StampedFeed:
 
 
 if __name__ == "__main__":
-    accounts.LiveFeed = StampedFeed  # type: ignore[misc,assignment]
+    accounts.LiveFeed = StampedFeed  # type: ignore[attr-defined]
     main()
