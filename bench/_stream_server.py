@@ -90,5 +90,5 @@ class StampedFeed:
 
 
 if __name__ == "__main__":
-    accounts.LiveFeed = StampedFeed  # type: ignore[attr-defined]
+    accounts.LiveFeed = StampedFeed  # type: ignore[attr-defined,assignment]
     main()
