@@ -28,6 +28,7 @@ from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
+from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.enums import AccountKind, AccountStatus, MarginMode
@@ -328,7 +329,9 @@ class World:
             account, connector, self.journal, self.bus, self.clock, self.gateway.ids, state,
             lambda point: None,
         )  # fmt: skip
-        self.gateway.accounts[account_id] = LinkedAccount(account, AccountStatus.CONNECTED, lane)
+        market = MarketData(lane, self.bus, NoHistory(), PROFILE.zone)
+        linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market)
+        self.gateway.accounts[account_id] = linked
         now = connector.time_ms()
         await lane.on_facts(connector.broker.deposit(10_000_000, now, "deposit"), now)
         await connector.start(lane)

@@ -69,6 +69,7 @@ def test_deals_and_positions_come_when_subscribed_and_filters_are_no_gaps(play):
     async def story(world):
         async with world.client() as all_, world.client() as deals, world.client() as orders:
             await all_.ask(action="subscribe", channels=["deals", "positions"])
+            await all_.until("snapshot")
             await deals.ask(action="subscribe", channels=["deals"])
             await orders.settle()
             head = world.lane().published_seq
@@ -95,6 +96,7 @@ def test_unsubscribing_deals_ends_them_and_the_chain_goes_on(play):
         async with world.client() as client:
             head = world.lane().published_seq
             await client.ask(action="subscribe", channels=["deals", "positions"])
+            await client.until("snapshot")
             await client.send(
                 action="order.place",
                 id="1",

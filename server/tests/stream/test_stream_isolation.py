@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from fxsocket_server.channels.names import OFFERED
+from fxsocket_server.gateway.messages import MarketMessage, MarketState
 from fxsocket_server.security.principal import Scope
 
 ORDER = {"symbol": "EURUSD", "type": "BUY", "volume": 0.01}
@@ -19,10 +21,18 @@ FRAMES: dict[str, dict[str, Any]] = {
     "position.reverse": {"position_id": "pos_none"},
     "position.close_all": {},
     "resume": {"after": 0},
-    "subscribe": {"symbols": ["EURUSD"], "channels": ["ticks", "deals", "positions"]},
+    "subscribe": {
+        "symbols": ["EURUSD"],
+        "channels": [name.replace("TIMEFRAME", "M1") for name in OFFERED],
+    },
     "unsubscribe": {"symbols": ["EURUSD"]},
 }
 WITHOUT_ACCOUNT = {"ack", "auth", "list", "ping"}
+SHUT = MarketState(False, None, None)
+UNASKED_OR_SUBSCRIBED = {
+    "tick", "quote", "candle", "account", "position", "deal", "order_update", "terminal",
+    "market_open", "stale", "result",
+}  # fmt: skip
 TRADES = ("order.", "position.")
 
 
@@ -110,13 +120,17 @@ def test_nobody_hears_of_the_accounts_of_others(play):
                 frame = {"action": "order.place", "id": "x", "account_id": "acc_sibling"}
                 await both.send(**frame, order=ORDER)
                 await both.until("result")
-            await world.price("EURUSD", 108_400, account_id="acc_sibling")
-            await world.price("EURUSD", 108_500, account_id="acc_foreign")
+            for n, account in enumerate(("acc_sibling", "acc_foreign", "acc_1")):
+                await world.price("EURUSD", 108_400 + n, account_id=account)
+                world.bus.publish(f"market.{account}", MarketMessage(account, "EURUSD", 0, SHUT))
+                await world.lane(account).on_terminal(False, "cut")
+            world.timers.advance(20_000)  # figures are due, prices are stale
             for client, account in ((own, "acc_1"), (foreign, "acc_foreign")):
                 heard = [await client.recv()]
                 while heard[-1]["type"] != "result":
                     heard.append(await client.recv())
                 heard += await client.settle()
+                assert {frame["type"] for frame in heard} >= UNASKED_OR_SUBSCRIBED
                 assert {frame.get("account_id", account) for frame in heard} == {account}
                 accounts = (await client.ask(action="list"))["accounts"]
                 assert [row["account_id"] for row in accounts] == [account]

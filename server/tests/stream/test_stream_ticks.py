@@ -12,6 +12,7 @@ def test_the_short_form_streams_ticks(play):
                 "channels": ["ticks"],
                 "symbols": ["EURUSD", "GBPUSD"],
                 "pace": False,
+                "rate": None,
             }
             snapshot = await client.recv()
             assert snapshot["type"] == "snapshot"
@@ -68,13 +69,13 @@ def test_a_request_of_only_unknown_symbols_is_an_error_alone(play):
 def test_unsupported_channels_are_named_and_the_rest_is_subscribed(play):
     async def story(world):
         async with world.client() as client:
-            channels = ["candles:M1", "ticks", "account"]
+            channels = ["candles:M7", "ticks", "news"]
             error = await client.ask(
                 action="subscribe", id=1, channels=channels, symbols=["EURUSD"]
             )
             assert error["code"] == "unsupported_channel"
-            assert error["channels"] == ["candles:M1", "account"]
-            assert "available are ticks, deals, positions" in error["detail"]
+            assert error["channels"] == ["candles:M7", "news"]
+            assert "available are ticks, quotes, candles:TIMEFRAME, positions" in error["detail"]
             assert (await client.recv())["channels"] == ["ticks"]
 
     play(story)
@@ -174,6 +175,7 @@ def test_the_list_says_what_is_subscribed_and_where_the_logs_stand(play):
                         "channels": ["ticks", "deals"],
                         "symbols": ["EURUSD", "GBPUSD"],
                         "paced": ["GBPUSD"],
+                        "by_channel": {"ticks": ["EURUSD", "GBPUSD"]},
                     }
                 ],
                 "accounts": [

@@ -1,6 +1,8 @@
-"""Ticks that a full reader was not sent: the newest of each symbol, and how many went before it."""
+"""What a full reader was not sent: the newest of each kind, and how much went before it."""
 
 from msgspec import Struct
+
+from fxsocket_server.channels.topics import Topic
 
 Key = tuple[str, str]  # account id, symbol
 
@@ -46,3 +48,51 @@ class LateTicks:
             return None
         first = late.first_skipped or late.n
         return LateTick(late.n, late.frame, first, late.n, late.skipped + 1)
+
+
+class LateValue(Struct, gc=False):
+    """The newest frame of a topic, and which closed candles before it were left out.
+
+    `closed` is the time of the closed candle that the frame tells, None of anything else.
+    """
+
+    frame: bytes
+    closed: str | None
+    first_lost: str | None = None
+    last_lost: str | None = None
+    lost: int = 0
+
+
+class LateValues:
+    """One reader's conflated values; at most one per topic that it has subscribed."""
+
+    def __init__(self) -> None:
+        self._values: dict[Topic, LateValue] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def put(self, topic: Topic, frame: bytes, closed: str | None) -> None:
+        """Keep a frame instead of the one before it; a closed candle that goes is counted."""
+        before = _without_frame(self._values.pop(topic, None))
+        self._values[topic] = LateValue(
+            frame, closed, before.first_lost, before.last_lost, before.lost
+        )
+
+    def oldest(self) -> tuple[Topic, LateValue]:
+        """Take the value that has waited longest since it was put."""
+        topic = next(iter(self._values))
+        return topic, self._values.pop(topic)
+
+    def abandon(self, topic: Topic) -> LateValue | None:
+        """Take a topic's value as left out; None when no closed candle is lost by it."""
+        left = _without_frame(self._values.pop(topic, None))
+        return left if left.lost else None
+
+
+def _without_frame(late: LateValue | None) -> LateValue:
+    """What is lost if a value's frame is not sent."""
+    if late is None or late.closed is None:
+        return late or LateValue(b"", None)
+    first = late.first_lost or late.closed
+    return LateValue(b"", None, first, late.closed, late.lost + 1)

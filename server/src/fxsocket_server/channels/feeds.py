@@ -24,6 +24,7 @@ class FeedReaders(Generic[R]):
         self._barriers: dict[str, PaceBarrier[R]] = {}
         self._full_since_ms: dict[R, float] = {}
         self._lossless: set[str] = set()
+        self._followers: dict[str, dict[R, None]] = {}
 
     # --- who reads ---------------------------------------------------------------------------
 
@@ -39,9 +40,22 @@ class FeedReaders(Generic[R]):
             self._subscriptions.remove(reader, account_id, symbol)
         self._enter_or_leave(reader, account_id)
 
+    def follow(self, reader: R, account_id: str) -> None:
+        """A reader has what is made of an account's ticks: quotes or candles."""
+        self._followers.setdefault(account_id, {})[reader] = None
+
+    def unfollow(self, reader: R, account_id: str) -> None:
+        """A reader has none of that any more."""
+        followers = self._followers.get(account_id, {})
+        followers.pop(reader, None)
+        if not followers:
+            self._followers.pop(account_id, None)
+
     def drop(self, reader: R) -> list[str]:
         """Forget a reader; returns the accounts whose feeds may go on because of it."""
-        accounts = self._subscriptions.accounts(reader)
+        accounts = self._all_accounts(reader)
+        for account_id in accounts:
+            self.unfollow(reader, account_id)
         self._subscriptions.drop(reader)
         self._full_since_ms.pop(reader, None)
         for account_id in accounts:
@@ -60,8 +74,16 @@ class FeedReaders(Generic[R]):
         return self._subscriptions.watchers(account_id, symbol)
 
     def has_readers(self, account_id: str) -> bool:
-        """Whether anybody wants any tick of an account."""
-        return self._subscriptions.has_readers(account_id)
+        """Whether anybody wants any tick of an account, or what is made of them."""
+        return self._subscriptions.has_readers(account_id) or account_id in self._followers
+
+    def _all_accounts(self, reader: R) -> list[str]:
+        followed = [a for a, followers in self._followers.items() if reader in followers]
+        return list(dict.fromkeys(self.accounts(reader) + followed))
+
+    def watched(self) -> dict[str, list[str]]:
+        """The symbols of which somebody has ticks, by account."""
+        return self._subscriptions.watched()
 
     def accounts(self, reader: R) -> list[str]:
         """The accounts of which a reader has ticks."""
@@ -96,7 +118,9 @@ class FeedReaders(Generic[R]):
 
     def drained(self, reader: R) -> list[str]:
         """A reader has room again; returns the accounts whose feeds may go on because of it."""
-        return self.accounts(reader) if self._full_since_ms.pop(reader, None) is not None else []
+        if self._full_since_ms.pop(reader, None) is None:
+            return []
+        return self._all_accounts(reader)
 
     # --- what follows ------------------------------------------------------------------------
 
@@ -127,11 +151,17 @@ class FeedReaders(Generic[R]):
         barrier = self._barriers.get(account_id)
         return barrier is not None and not barrier.clear()
 
+    def _is_unpaced(self, reader: R, account_id: str) -> bool:
+        """Whether a reader has anything of an account that it does not acknowledge."""
+        if reader in self._followers.get(account_id, ()):
+            return True
+        return not all(self.symbols(reader, account_id).values())
+
     def _stall_left_ms(self, account_id: str, now_ms: float) -> float:
         """How long until every full, unpaced reader of an account has drained or stalled."""
         ends = [
             since_ms + self._stall_ms
             for reader, since_ms in self._full_since_ms.items()
-            if not all(self.symbols(reader, account_id).values())
+            if self._is_unpaced(reader, account_id)
         ]
         return max(0.0, max(ends) - now_ms) if ends else 0.0

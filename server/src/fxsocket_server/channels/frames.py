@@ -9,14 +9,21 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from fxsocket_server.channels.conflation import LateTick
+from fxsocket_server.channels.conflation import LateTick, LateValue
+from fxsocket_server.channels.staleness import Condition
+from fxsocket_server.channels.topics import Topic
 from fxsocket_server.core.codec import encode
 from fxsocket_server.model.facts import Quote
 from fxsocket_server.model.units import POWERS
 
 FrameId = str | int | None
 
-EVENT_FRAMES = {"order": "order_update", "deal": "deal", "position": "position"}
+EVENT_FRAMES = {
+    "order": "order_update",
+    "deal": "deal",
+    "position": "position",
+    "terminal": "terminal",
+}
 _TICK_FLAGS = 6  # MetaTrader's TICK_FLAG_BID and TICK_FLAG_ASK
 _LAST_FLAG = 8  # TICK_FLAG_LAST
 
@@ -187,3 +194,47 @@ def result(frame_id: FrameId, member: str, body: bytes, replayed: bool) -> bytes
 def heartbeat(time: str) -> bytes:
     """Sent into a silence, so that a client can tell it from a dead connection."""
     return encode({"type": "heartbeat", "time": time})
+
+
+# --- newest values ---------------------------------------------------------------------------
+
+
+def flat(kind: str, account_id: str, value: object, **members: object) -> bytes:
+    """A frame whose members are those of a value, such as a quote."""
+    head = encode({"type": kind, "account_id": account_id, **members})
+    return head[:-1] + b"," + encode(value)[1:]
+
+
+def snapshot(account_id: str, channel: str, **members: object) -> bytes:
+    """How a channel stands, sent after a subscription."""
+    return encode({"type": "snapshot", "channel": channel, "account_id": account_id, **members})
+
+
+def candle_gap(topic: Topic, late: LateValue) -> bytes:
+    """Closed candles that were left out because their reader was full, by their times."""
+    return encode(
+        {
+            "type": "gap",
+            "channel": topic.channel,
+            "account_id": topic.account_id,
+            "symbol": topic.symbol,
+            "from": late.first_lost,
+            "to": late.last_lost,
+            "count": late.lost,
+        }
+    )
+
+
+def stale(channel: str, condition: Condition, *, is_stale: bool, since: str | None) -> bytes:
+    """What comes on a channel is not to be trusted, or is again."""
+    return encode(
+        {
+            "type": "stale",
+            "account_id": condition.account_id,
+            "symbol": condition.symbol,
+            "channel": channel,
+            "stale": is_stale,
+            "since": since,
+            "reason": condition.reason,
+        }
+    )

@@ -75,6 +75,10 @@ class Subscriptions(Generic[R]):
         symbols = self._watchers.get(account_id)
         return None if symbols is None else symbols.get(symbol)
 
+    def watched(self) -> dict[str, list[str]]:
+        """The symbols that somebody wants, by account."""
+        return {account_id: list(symbols) for account_id, symbols in self._watchers.items()}
+
     def has_readers(self, account_id: str) -> bool:
         """Whether anybody wants any tick of an account."""
         return account_id in self._watchers

@@ -242,10 +242,16 @@ class QuoteView(Struct, frozen=True):
 
 
 def quote_view(spec: SymbolSpec, connector: Connector, stale_ms: int) -> QuoteView:
-    """The public form of a symbol's newest price; stale when an open market went quiet."""
-    quote: Quote | None = connector.quote(spec.symbol)
+    """The public form of a symbol's newest price."""
     now = connector.time_ms()
     market_open = connector.market_open(spec.symbol, now)
+    return quote_view_at(now, spec, connector.quote(spec.symbol), market_open, stale_ms)
+
+
+def quote_view_at(
+    now: int, spec: SymbolSpec, quote: Quote | None, market_open: bool, stale_ms: int
+) -> QuoteView:
+    """A price at a moment of the broker clock; stale when an open market went quiet."""
     if quote is None:
         return QuoteView(
             spec.symbol, None, None, None, None, None, None, None, market_open, market_open

@@ -1,4 +1,4 @@
-"""Messages on the bus beside ticks and events: markets, keys, and the bus itself.
+"""Messages on the bus beside ticks and events: markets, and the bus itself.
 
 `ticks.ACCOUNT` carries `ports.TickMessage`, `events.ACCOUNT` a list of `changes.Event`, and
 `terminal.ACCOUNT` a `terminal.TerminalMessage`.
@@ -31,13 +31,6 @@ class MarketMessage(Struct, frozen=True, gc=False):
     symbol: str
     time_ms: int
     state: MarketState
-
-
-class KeyMessage(Struct, frozen=True, gc=False):
-    """On `keys.KEY`: a key was revoked, or what it may do has changed."""
-
-    key_id: str
-    is_revoked: bool
 
 
 class LinkMessage(Struct, frozen=True, gc=False):

@@ -46,6 +46,11 @@ class StreamAccount(Protocol):
         ...
 
     @property
+    def error(self) -> str | None:
+        """Why its terminal is not there; None while it is."""
+        ...
+
+    @property
     def epoch(self) -> str | None:
         """Its log's epoch; None while its terminal was never here."""
         ...
@@ -81,7 +86,7 @@ class PositionsNow(Struct, frozen=True):
     """Open positions, and the last event that is in them."""
 
     epoch: str
-    seq: int
+    head: int
     rows: list[PositionView]
 
 

@@ -22,3 +22,4 @@ class StreamBounds(Struct, frozen=True, kw_only=True):
     close_ms: int = limits.STREAM_CLOSE_MS
     flush_ms: float = limits.STREAM_FLUSH_MS
     group_readers: int = limits.STREAM_GROUP_READERS
+    stale_ms: int = limits.QUOTE_STALE_MS

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fxsocket_server.channels import frames
-from fxsocket_server.channels.conflation import LateTicks
+from fxsocket_server.channels.conflation import LateTicks, LateValues
 from fxsocket_server.channels.feeds import FeedReaders
 from fxsocket_server.channels.frames import TickFrame
+from fxsocket_server.channels.topics import Topic
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.security.principal import Principal
@@ -79,6 +80,7 @@ class Connection:
         self._clock = clock
         self._owner = owner
         self._late = LateTicks()
+        self._values = LateValues()
         # Takes a tick that need not be acknowledged; it is called for every reader of every tick,
         # so a client that keeps up costs no more than an append.
         self.take: Callable[[TickFrame], None] = wire.outbox.append
@@ -143,6 +145,28 @@ class Connection:
         if late is not None:
             self.wire.send(frames.tick_gap(account_id, symbol, late))
 
+    # --- newest values -----------------------------------------------------------------------
+
+    def latest(self, topic: Topic, frame: bytes, closed: str | None) -> None:
+        """Send a newest value, or keep it instead of the one before while the client is behind."""
+        if self._values or (self.wire.is_full and self._conflates(topic.account_id)):
+            self._values.put(topic, frame, closed)
+        else:
+            self.wire.send(frame)
+
+    def _send_late_values(self) -> None:
+        while self._values and not self.wire.is_full:
+            topic, late = self._values.oldest()
+            if late.lost:
+                self.wire.send(frames.candle_gap(topic, late))
+            self.wire.send(late.frame)
+
+    def abandon_value(self, topic: Topic) -> None:
+        """Forget what is late of a topic: its subscription ends or changes."""
+        late = self._values.abandon(topic)
+        if late is not None:
+            self.wire.send(frames.candle_gap(topic, late))
+
     # --- what the wire calls -----------------------------------------------------------------
 
     def opened(self) -> None:
@@ -165,6 +189,7 @@ class Connection:
         self._look_what_left()
         accounts = self._readers.drained(self)
         self._send_late()
+        self._send_late_values()
         if not self.wire.is_full:
             self.take = self.wire.outbox.append
         self.log.drained()

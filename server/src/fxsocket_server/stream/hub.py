@@ -15,6 +15,7 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.codec import convert, decode_object
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event
+from fxsocket_server.gateway.messages import BUS_LINK
 from fxsocket_server.gateway.ports import Bus, TickMessage
 from fxsocket_server.gateway.views import time_text
 from fxsocket_server.security.keys import bearer
@@ -26,11 +27,17 @@ from fxsocket_server.stream.commands import Commands
 from fxsocket_server.stream.connection import Connection, Credentials
 from fxsocket_server.stream.fanout import Fanout
 from fxsocket_server.stream.gate import Gate
+from fxsocket_server.stream.holdings import Holdings
+from fxsocket_server.stream.latest import Latest
 from fxsocket_server.stream.log_reader import EventBatch, LogReader
 from fxsocket_server.stream.replies import problem_frame
 from fxsocket_server.stream.requests import Auth
+from fxsocket_server.stream.snapshots import Snapshots
+from fxsocket_server.stream.stale import StaleWatch
+from fxsocket_server.stream.subscribe import Subscribe
 from fxsocket_server.stream.timers import LoopTimers, Timer, Timers
 from fxsocket_server.stream.unread import Unread, unread_of
+from fxsocket_server.stream.values import Desk
 from fxsocket_server.stream.wire import Wire
 
 # Frames after which a client may still want to resume before it hears of events.
@@ -60,7 +67,18 @@ class StreamHub:
         self._readers: FeedReaders[Connection] = FeedReaders(self.bounds.stall_ms)
         self._gate = Gate(self._readers, clock, self._timers)
         self._commands = Commands(backend, logger, self.bounds)
-        self._actions = Actions(backend, self._readers, self._gate, self._commands, self.bounds)
+        desk = Desk(backend, clock, self._timers, logger, self.bounds.stale_ms)
+        self._latest = Latest(desk, self._readers)
+        holdings = Holdings(self._readers, self._latest)
+        self._stale = StaleWatch(
+            backend, clock, self._readers, self._latest, holdings, self._everybody,
+            self.bounds.stale_ms,
+        )  # fmt: skip
+        subscribe = Subscribe(
+            backend, self._readers, self._gate, self._latest, holdings,
+            Snapshots(desk, self._latest), self._stale, self.bounds,
+        )  # fmt: skip
+        self._actions = Actions(backend, self._readers, self._gate, self._commands, subscribe)
         self._fanout = Fanout(self._timers, self.bounds)
         self._connections: dict[Connection, None] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
@@ -68,6 +86,9 @@ class StreamHub:
         self._emptied: asyncio.Future[None] | None = None
         bus.subscribe("ticks.*", self._on_tick)
         bus.subscribe("events.*", self._on_events)
+        bus.subscribe("terminal.*", self._stale.on_terminal)
+        bus.subscribe("market.*", self._latest.on_market)
+        bus.subscribe(BUS_LINK, self._stale.on_link)
 
     # --- FeedGate ----------------------------------------------------------------------------
 
@@ -88,6 +109,9 @@ class StreamHub:
     def _on_tick(self, message: object) -> None:
         assert isinstance(message, TickMessage)
         quote, account_id = message.quote, message.account_id
+        # First of all: a client that acknowledges the tick has seen what is made of it.
+        self._latest.on_tick(message)
+        self._stale.on_tick(message)
         watchers = self._readers.watchers(account_id, quote.symbol)
         if watchers is None:
             return
@@ -111,6 +135,7 @@ class StreamHub:
         for connection in audience:
             connection.log.publish(batch)
         self._fanout.flush(audience)
+        self._latest.on_change(account_id)
 
     # --- connections -------------------------------------------------------------------------
 
@@ -173,6 +198,7 @@ class StreamHub:
 
     def ended(self, connection: Connection) -> None:
         """Send it nothing any more."""
+        self._latest.drop(connection)
         if connection.principal is not None:
             others = self._by_user[connection.principal.user_id]
             del others[connection]
@@ -256,7 +282,12 @@ class StreamHub:
         for connection in tuple(self._connections):
             if connection.principal is not None:
                 connection.wire.scan(heartbeat)
+        self._stale.scan()
         self.start()
+
+    def _everybody(self) -> list[Connection]:
+        """All clients that have authenticated."""
+        return [connection for others in self._by_user.values() for connection in others]
 
     def revoke(self, key_id: str) -> None:
         """Close every connection of a key that is valid no more."""

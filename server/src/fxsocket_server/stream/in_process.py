@@ -46,6 +46,11 @@ class LinkedView:
         return self._linked.status
 
     @property
+    def error(self) -> str | None:
+        """Why its terminal is not there; None while it is."""
+        return self._linked.error
+
+    @property
     def epoch(self) -> str | None:
         """Its log's epoch; None while its terminal was never here."""
         return None if self._linked.lane is None else self._linked.lane.book.epoch

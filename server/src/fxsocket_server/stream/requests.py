@@ -5,8 +5,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from fxsocket_server.channels.frames import FrameId
+from fxsocket_server.core import limits
 
 Count = Annotated[int, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0, le=limits.STREAM_RATE_PER_S_MAX)]
 
 
 class ClientFrame(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -23,12 +25,16 @@ class Auth(ClientFrame):
 
 
 class Subscription(ClientFrame):
-    """`subscribe` and `unsubscribe`; without `channels` it means ticks."""
+    """`subscribe` and `unsubscribe`; without `channels` it means ticks.
+
+    `rate` is how many quotes, or states of a candle, a symbol sends at most in a second.
+    """
 
     channels: tuple[str, ...] = ("ticks",)
     symbols: tuple[str, ...] = ()
     account_id: str | None = None
     pace: bool = False
+    rate: Rate = limits.STREAM_RATE_PER_S
 
 
 class Ack(ClientFrame):

@@ -1,7 +1,6 @@
 """/v1/symbols, /v1/quotes, /v1/candles."""
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +24,7 @@ from fxsocket_server.gateway.requests import known_symbol
 from fxsocket_server.gateway.views import time_text
 from fxsocket_server.model.enums import Platform
 from fxsocket_server.model.symbol import SymbolSpec
+from fxsocket_server.model.symbol_group import in_group
 from fxsocket_server.model.timeframe import MT4_TIMEFRAMES, MT5_TIMEFRAMES, Timeframe, parse
 from fxsocket_server.model.units import text_of
 
@@ -38,21 +38,10 @@ async def list_symbols(request: Request) -> Response:
     visible = text_parameter(request, "visible")
     if visible not in (None, "true", "false"):
         raise Problem("validation_error", "visible must be true or false", pointer="?visible")
+    masks = None if group is None else group.split(",")
     specs = lane.connector.specs().values()
-    chosen = [s for s in specs if visible != "false" and _in_group(s.symbol, group)]
+    chosen = [s for s in specs if visible != "false" and in_group(s.symbol, masks)]
     return json_response([symbol_view(spec, lane.connector) for spec in chosen])
-
-
-def _in_group(symbol: str, group: str | None) -> bool:
-    """MetaTrader's group rule: patterns are tried in order, `!` takes out again."""
-    if group is None:
-        return True
-    inside = False
-    for pattern in group.split(","):
-        name = pattern.strip()
-        if fnmatchcase(symbol, name.removeprefix("!")):
-            inside = not name.startswith("!")
-    return inside
 
 
 async def get_symbol(request: Request) -> Response:
