@@ -13,6 +13,7 @@ import msgspec
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import FieldError, Problem
+from fxsocket_server.core.secret import Secret, secret_of
 
 T = TypeVar("T")
 
@@ -167,9 +168,15 @@ def convert(value: Any, into: type[T], *, from_text: bool = False) -> T:
     `from_text` takes numbers, true, false and null as text, too: what a command line has.
     """
     try:
-        return msgspec.convert(value, into, strict=not from_text)
+        return msgspec.convert(value, into, strict=not from_text, dec_hook=_own_type)
     except msgspec.ValidationError as error:
         raise _field_problem(str(error), into) from None
+
+
+def _own_type(kind: type[Any], value: Any) -> Any:
+    if kind is Secret:
+        return secret_of(value)
+    raise NotImplementedError(kind)
 
 
 def _field_problem(message: str, into: type[Any]) -> Problem:
