@@ -25,6 +25,9 @@ CRASH_POINTS = (
 )
 
 
+KEK_FILE, KEK_ENVIRONMENT, KEK_COMMAND = "file", "env", "command:"
+
+
 class SettingsError(Exception):
     """A setting that cannot work; the text names the option and the fix."""
 
@@ -54,6 +57,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     journal_reserve_mb: int = limits.JOURNAL_RESERVE_MB
     stream_flush_ms: float = limits.STREAM_FLUSH_MS
+    account_limit: int = limits.ACCOUNTS
+    kek: str = KEK_FILE
     crash_at: str | None = None
 
     @property
@@ -118,10 +123,24 @@ def check(settings: Settings) -> Settings:
         raise SettingsError(
             f"--stream-flush-ms {settings.stream_flush_ms:g}: 0 (never wait) to {most}"
         )
+    if not 1 <= settings.account_limit <= 10_000:
+        raise SettingsError(f"--account-limit {settings.account_limit}: 1 to 10000")
+    check_kek(settings.kek)
     _check_api_key(settings.api_key)
     _check_tls(settings)
     _check_crash("FXSOCKET_CRASH_AT", settings.crash_at, CRASH_POINTS)
     return settings
+
+
+def check_kek(kek: str) -> None:
+    """Raise SettingsError unless `--kek` names a keeper of the key-encryption key."""
+    if kek in (KEK_FILE, KEK_ENVIRONMENT):
+        return
+    program = Path(kek.removeprefix(KEK_COMMAND))
+    if not kek.startswith(KEK_COMMAND) or not program.is_absolute() or not program.is_file():
+        raise SettingsError(
+            f"--kek {kek!r}: must be file, env, or command:PATH with the whole path of a program"
+        )
 
 
 def _check_account(balance: float, leverage: int | None, currency: str | None) -> None:
@@ -172,6 +191,14 @@ def parse_speed(text: str) -> float:
 def crash_at() -> str | None:
     """The named point at which tests end the process: FXSOCKET_CRASH_AT=after_commit:37."""
     return os.environ.get("FXSOCKET_CRASH_AT") or None
+
+
+def kek_from_environment() -> tuple[str, str | None]:
+    """The key-encryption key of now, and the one before it: FXSOCKET_KEK, FXSOCKET_KEK_OLD."""
+    key = os.environ.get("FXSOCKET_KEK")
+    if not key:
+        raise SettingsError("--kek env: FXSOCKET_KEK is not set; it is 32 random bytes in base64")
+    return key, os.environ.get("FXSOCKET_KEK_OLD") or None
 
 
 def terminal_crash_at() -> str | None:

@@ -74,6 +74,28 @@ def _halted(stage: Stage) -> httpx2.Response:
     return stage.order()
 
 
+def _plan_is_full(stage: Stage) -> httpx2.Response:
+    stage.patch.setattr(stage.world.registry, "_accounts_max", 0)
+    return stage.connect(stage.world.add_key()).call("POST", "/accounts", json={"kind": "SIM"})
+
+
+def _linked_twice(stage: Stage) -> httpx2.Response:
+    api = stage.connect(stage.world.add_key())
+    asked = {"kind": "TERMINAL", "server": "Twice", "login": 1}
+    api.call("POST", "/accounts", json=asked)
+    return api.call("POST", "/accounts", json=asked)
+
+
+def _removed_too_soon(stage: Stage) -> httpx2.Response:
+    account = stage.world.add_account(kind=FarConnector)
+    far = stage.world.lane(account).connector
+    assert isinstance(far, FarConnector)
+    far.silent = True
+    api = stage.connect(stage.world.add_key(accounts=(account,)))
+    api.call("POST", "/orders", json=order_of(), headers={"X-Request-Timeout-Ms": "1"})
+    return api.call("DELETE", f"/accounts/{account}")
+
+
 def _sim_only(stage: Stage) -> httpx2.Response:
     """The same as a terminal's account would answer."""
     connector: Any = stage.world.lane(stage.account).connector
@@ -206,6 +228,9 @@ PRODUCERS: dict[str, Callable[[Stage], httpx2.Response]] = {
     "unauthorized": lambda stage: stage.connect("fxs_no").call("GET", "/account"),
     "forbidden": _wrong_scope,
     "account_halted": _halted,
+    "account_limit": _plan_is_full,
+    "account_exists": _linked_twice,
+    "account_busy": _removed_too_soon,
     "key_limit": lambda stage: _rules(stage, of_key=True),
     "risk_limit": lambda stage: _rules(stage, of_key=False),
     "sim_only": _sim_only,

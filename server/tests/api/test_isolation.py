@@ -27,6 +27,8 @@ STRANGER = "usr_stranger"
 NOBODY = "acc_nobody"
 SECRET_COMMENT = "canary"
 BODIES: dict[str, Callable[["Holdings"], Any]] = {
+    "AccountPatch": lambda of: {},
+    "AccountRequest": lambda of: {"kind": "REPLAY"},
     "BatchRequest": lambda of: {"orders": [order_of()]},
     "CloseAllRequest": lambda of: {"symbol": "USDJPY"},
     "CloseByRequest": lambda of: {"position_id": of.hedge},
@@ -104,11 +106,18 @@ class Cast:
             api.close()
         assert self._heads() == self.heads
 
+    def doomed(self) -> tuple[str, Holdings]:
+        """An account that may be removed, and who may."""
+        account = self.world.add_account()
+        self.apis["doomed"] = self._api(self.world.add_key(accounts=(account,)))
+        return "doomed", replace(self.own, account=account)
+
     def relieve(self) -> None:
         """Take back what an operation did to its own account that stands in the next one's way."""
         full = self.apis["full"]
         body(full.call("POST", f"/accounts/{self.own.account}/resume", json={"reason": "over"}))
         body(full.call("DELETE", "/sim/faults"))
+        body(full.call("POST", f"/accounts/{self.own.account}/connect"))
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -193,7 +202,10 @@ def test_a_key_does_what_its_scope_allows_and_nothing_else(
     operation: Operation, scope: Scope, cast: Cast
 ) -> None:
     assert operation.scope is not None
-    response = cast.send(operation, scope.name.lower(), cast.own)
+    who, own = scope.name.lower(), cast.own
+    if scope is Scope.FULL and operation.method + operation.path == "DELETE/v1/accounts/{id}":
+        who, own = cast.doomed()
+    response = cast.send(operation, who, own)
     if scope < operation.scope:
         assert told(response) == (403, "forbidden")
         for target in TARGETS:

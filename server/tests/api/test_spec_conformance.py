@@ -11,7 +11,8 @@ from msgspec import UNSET, Struct, structs
 
 from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
 from fxsocket_server.core import limits
-from fxsocket_server.core.errors import FieldError
+from fxsocket_server.core.codec import convert
+from fxsocket_server.core.errors import FieldError, Problem
 from fxsocket_server.gateway import (
     calc,
     faults,
@@ -22,6 +23,7 @@ from fxsocket_server.gateway import (
     terminal,
     views,
 )
+from fxsocket_server.gateway.accounts import requests as account_requests
 from fxsocket_server.gateway.orders import check, resolve
 from fxsocket_server.gateway.risk import guard
 from fxsocket_server.gateway.several import batch, close_all, reverse
@@ -32,6 +34,8 @@ from .contract import Contract, Operation
 from .world import FarConnector, World
 
 BODIES: dict[str, type[Struct]] = {
+    "AccountPatch": account_requests.AccountPatch,
+    "AccountRequest": account_requests.AccountRequest,
     "BatchRequest": batch.BatchRequest,
     "CloseAllRequest": close_all.CloseAllRequest,
     "CloseByRequest": requests.CloseByRequest,
@@ -76,6 +80,7 @@ BY_HAND = {
     "CanceledResult",
     "CloseAllResult",
     "CloseByResult",
+    "CreatedAccount",
     "OrderResult",
     "PositionResult",
     "ReverseResult",
@@ -143,14 +148,14 @@ def test_a_body_takes_null_where_the_contract_does(name: str) -> None:
 
 def _takes(kind: type[Struct], body: dict[str, Any]) -> bool:
     try:
-        msgspec.convert(body, kind)
-    except msgspec.ValidationError:
+        convert(body, kind)
+    except Problem:
         return False
     return True
 
 
 def _some(kind: type[Struct], field: str) -> Any:
-    example = {"symbol": "EURUSD", "type": "BUY", "reason": "news"}
+    example = {"symbol": "EURUSD", "type": "BUY", "reason": "news", "kind": "SIM"}
     return example.get(field, 1.0)
 
 
@@ -195,7 +200,9 @@ class Stage:
         self.ended = world.add_account(connected=False)
         self.far_account = world.add_account(kind=FarConnector)
         self.far = world.lane(self.far_account).connector
-        self._leave_two_unknown()
+        self.leave_pending(2)
+        world.clock.advance(limits.UNKNOWN_AFTER_MS)  # two tests below settle one each
+        world.run(world.lane(self.far_account).look_after())
         world.add_account()  # to be halted
         keys: dict[str, str | None] = {s.name.lower(): world.add_key(s) for s in Scope}
         self.drained = world.add_key()
@@ -207,17 +214,15 @@ class Stage:
             "drained": self._api(contract, self.drained),
         }
 
-    def _leave_two_unknown(self) -> None:
+    def leave_pending(self, count: int) -> None:
         """Place orders of which the far terminal never says what became."""
         assert isinstance(self.far, FarConnector)
         api = Api(self.world.root, self.world.add_key(), Contract())
         self.far.silent = True
-        for _ in range(2):  # two tests below settle one each
+        for _ in range(count):
             _order(api, {"X-Account-Id": self.far_account, "X-Request-Timeout-Ms": "1"})
         self.far.silent = False
         api.close()
-        self.world.clock.advance(limits.UNKNOWN_AFTER_MS)
-        self.world.run(self.world.lane(self.far_account).look_after())
 
     def _api(self, contract: Contract, key: str | None) -> Api:
         return Api(self.world.root, key, contract, **{"X-Account-Id": self.account})
@@ -270,6 +275,11 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getAccount": lambda api, at: Call("GET", "/account"),
     "listAccounts": lambda api, at: Call("GET", "/accounts"),
     "getAccountById": lambda api, at: Call("GET", "/accounts/" + api.get("/account")["id"]),
+    "createAccount": lambda api, at: Call("POST", "/accounts", body=_unlinked(api)),
+    "updateAccount": lambda api, at: Call("PATCH", _linked(api), body={"name": "Other"}),
+    "removeAccount": lambda api, at: Call("DELETE", _linked(api)),
+    "connectAccount": lambda api, at: Call("POST", _linked(api) + "/connect"),
+    "disconnectAccount": lambda api, at: Call("POST", _linked(api) + "/disconnect"),
     "haltAccount": lambda api, at: Call(
         "POST", f"/accounts/{_other(api)}/halt", body={"reason": "news"}
     ),
@@ -346,6 +356,35 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "getOpenapiYaml": lambda api, at: Call("GET", "/openapi.yaml"),
     "getOpenapiJson": lambda api, at: Call("GET", "/openapi.json"),
 }
+
+
+def _unlinked(api: Api) -> dict[str, Any]:
+    """A terminal's account that is not linked yet."""
+    return {"kind": "TERMINAL", "server": "S", "login": 1 + len(api.get("/accounts"))}
+
+
+def _linked(api: Api) -> str:
+    """The path of an account that nothing else here needs."""
+    return "/accounts/" + str(api.call("POST", "/accounts", json=_unlinked(api)).json()["id"])
+
+
+def _conflict(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    if operation.id == "createAccount":
+        call.send(stage.full)
+        return call.send(stage.full)
+    if operation.id == "removeAccount":
+        stage.leave_pending(1)
+        return call.send(stage.full, path="/accounts/" + stage.far_account)
+    return _under_way(stage, call, operation)
+
+
+def _at_the_limit(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
+    registry: Any = stage.world.registry
+    most, registry._accounts_max = registry._accounts_max, 0
+    try:
+        return call.send(stage.full)
+    finally:
+        registry._accounts_max = most
 
 
 def _other(api: Api) -> str:
@@ -440,7 +479,8 @@ SPOILT: dict[int, Callable[[Stage, Call, Operation], httpx2.Response]] = {
     401: lambda stage, call, operation: call.send(stage.none),
     403: _lower_scope,
     404: _foreign,
-    409: _under_way,
+    402: _at_the_limit,
+    409: _conflict,
     413: _raw(b" " * (limits.BODY_BYTES + 1), "application/json"),
     415: _raw(b"{}", "text/plain"),
     422: _spoil_query("nonsense"),

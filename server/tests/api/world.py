@@ -6,6 +6,7 @@ move when they are set, and a far terminal answers when it is told to.
 
 import asyncio
 import functools
+import os
 import threading
 from collections.abc import Callable, Container, Coroutine
 from itertools import count as _count
@@ -19,21 +20,28 @@ from fxsocket_server.api.app import build_app
 from fxsocket_server.api.context import Context
 from fxsocket_server.api.protocol import ConnectionBounds
 from fxsocket_server.api.server import RestServer
-from fxsocket_server.bootstrap.accounts import load_profile, new_account
+from fxsocket_server.bootstrap.accounts import ServerProfiles, load_profile, new_account
 from fxsocket_server.bootstrap.crash import never
+from fxsocket_server.bootstrap.running import Accounts
 from fxsocket_server.bootstrap.server import spec_folder
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
+from fxsocket_server.connectors.bridge.listener import Peer
 from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.connectors.sim.feeds import FeedTick
 from fxsocket_server.core import limits
 from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.rng import SplitMix64
+from fxsocket_server.gateway.accounts.manage import AccountManager
+from fxsocket_server.gateway.accounts.passwords import Passwords
+from fxsocket_server.gateway.accounts.registry import AccountRegistry
+from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.ports import Capabilities, FactSink, Unreachable
+from fxsocket_server.gateway.risk.guard import RuleBook
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.model.facts import Lookup, LookupState, Report, TradeRequest
@@ -41,10 +49,12 @@ from fxsocket_server.model.units import fixed_of
 from fxsocket_server.security.keys import ApiKey, Keyring, digest_of, mint_secret
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
+from fxsocket_server.security.vault import Vault
 from fxsocket_server.settings import Settings
 from fxsocket_server.storage.app.store import AppStore
 from fxsocket_server.storage.history.bundled import BundledHistory
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
+from fxsocket_server.storage.key_files import KeyFiles
 
 T = TypeVar("T")
 
@@ -52,6 +62,7 @@ WATCHDOG_S = 30
 MONDAY_MS = 1_767_571_200_000  # 2026-01-05 00:00 UTC, two hours into the broker's day
 PEPPER = b"p" * 32
 USER = "usr_test"
+ACCOUNTS_MAX = 1_000
 PRICES = {
     "EURUSD": (108_340, 108_350),
     "GBPUSD": (127_000, 127_012),
@@ -202,6 +213,21 @@ class Spy:
             setattr(self._owner, self._name, self._own)
 
 
+class StillAccounts(Accounts):
+    """The product's own way to run accounts, on markets that stand still."""
+
+    def _connector(
+        self, account: Account, profile: Profile, recorded: list[Any], state: AccountState
+    ) -> SimConnector:
+        terms = profile.terms(currency=account.currency, leverage=account.leverage)
+        clock = self._gateway.clock
+        assert isinstance(clock, ManualClock)
+        feed = StillFeed(clock, profile.symbols)
+        connector = SimConnector(account.id, terms, profile.symbols, feed, OpenGate())
+        connector.rebuild(state)
+        return connector
+
+
 class World:
     """A running REST server with one simulated account; `close` ends it."""
 
@@ -244,9 +270,24 @@ class World:
             spec_folder=spec_folder(),
             is_ready=lambda: self.not_ready,
             log=lambda *_, **fields: self.failures.append(fields.get("exc_info")),
+            accounts=self._manager(),
         )
         self.rest = RestServer(build_app(self.context), "127.0.0.1", 0, bounds=self._bounds)
         await self.rest.start()
+
+    def _manager(self) -> AccountManager:
+        self.peers: dict[str, Peer] = {}
+        vault = Vault(KeyFiles(self._folder / "kek", os.urandom), os.urandom)
+        self.passwords = Passwords(vault, self.store)
+        self.registry = AccountRegistry(
+            self.store, self.passwords, ServerProfiles("standard"), ids=self.ids, clock=self.clock,
+            random_bytes=os.urandom, pepper=PEPPER, accounts_max=ACCOUNTS_MAX,
+        )  # fmt: skip
+        self.running = StillAccounts(
+            Settings(), self.gateway, self.store, OpenGate(), RuleBook(), self.peers, PEPPER,
+            lambda *_, **fields: self.failures.append(fields.get("exc_info")),
+        )  # fmt: skip
+        return AccountManager(self.gateway, self.registry, self.running)
 
     def _rebuild(self) -> None:
         for lane in self.lanes():

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from fxsocket_server.bootstrap.data_folder import DataFolder
-from fxsocket_server.bootstrap.linking import link_account, linked_accounts
+from fxsocket_server.bootstrap.linking import add_account, linked_accounts, remove_account
 from fxsocket_server.bootstrap.terminals import completed
+from fxsocket_server.bootstrap.vaults import rotating_vault
 from fxsocket_server.cli.app import app
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.fxb.messages import TerminalAccount
@@ -25,7 +26,7 @@ TOLD = TerminalAccount(
 
 
 def link(folder: Path, server: str = "Broker-Demo", login: int = 77) -> str:
-    made = link_account(folder, server=server, login=login, name="", platform=Platform.MT5)
+    made = add_account(folder, {"kind": "TERMINAL", "server": server, "login": login})
     return made.token
 
 
@@ -75,6 +76,51 @@ def test_a_folder_that_a_server_has_open_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="another server"):
         link(tmp_path)
     folder.release()
+
+
+def test_a_simulated_account_is_made_by_the_same_rules(tmp_path: Path) -> None:
+    options = {"kind": "SIM", "profile": "mt4", "balance": 50.5, "seed": 7, "name": "Grid"}
+    made = add_account(tmp_path, options)
+    assert made.token == ""
+    [account] = linked_accounts(tmp_path)
+    assert (account.kind, account.platform, account.name) == (AccountKind.SIM, "MT4", "Grid")
+    assert (account.deposit, account.seed) == (5_050, 7)
+    with pytest.raises(SettingsError, match="--login: login belongs to accounts of kind TERMINAL"):
+        add_account(tmp_path, {"kind": "SIM", "login": 5})
+
+
+def test_what_was_removed_can_be_linked_anew(tmp_path: Path) -> None:
+    token = parse_token(link(tmp_path))
+    [account] = linked_accounts(tmp_path)
+    remove_account(tmp_path, account.id)
+    assert linked_accounts(tmp_path) == []
+    store = AppStore(f"sqlite:///{tmp_path / 'app.db'}")
+    assert store.connector_keys(account.id) == []
+    store.close()
+    assert parse_token(link(tmp_path)).key != token.key
+    [again] = linked_accounts(tmp_path)
+    assert again.id != account.id
+    with pytest.raises(SettingsError, match=again.id):
+        remove_account(tmp_path, account.id)
+
+
+def test_a_password_from_a_file_is_kept_sealed(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("canary-password\n")
+    data = tmp_path / "data"
+    options = ["--server", "S", "--login", "5", "--password-file", str(file), "--data", str(data)]
+    added = CliRunner().invoke(app, ["account", "add", *options])
+    assert added.exit_code == 0
+    assert "canary" not in added.output
+    for path in data.rglob("*"):
+        assert path.is_dir() or b"canary" not in path.read_bytes(), path
+    [account] = linked_accounts(data)
+    store = AppStore(f"sqlite:///{data / 'app.db'}")
+    row = store.password(account.id)
+    assert row is not None
+    _, vault = rotating_vault("file", data / "kek")
+    assert vault.open(row.sealed, row.place).reveal() == "canary-password"
+    store.close()
 
 
 def test_the_command_prints_the_token_once(tmp_path: Path) -> None:

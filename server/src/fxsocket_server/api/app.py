@@ -26,7 +26,12 @@ _FILTERS = "symbol magic from to limit cursor"
 API_ROUTES = (
     Operation("GET", "/v1/account", accounts.get_account, _READ),
     Operation("GET", "/v1/accounts", accounts.list_accounts, _READ, of_account=False),
+    Operation("POST", "/v1/accounts", accounts.create, _FULL, of_account=False),
     Operation("GET", "/v1/accounts/{id}", accounts.get_one, _READ, of_account=False),
+    Operation("PATCH", "/v1/accounts/{id}", accounts.update, _FULL, of_account=False),
+    Operation("DELETE", "/v1/accounts/{id}", accounts.remove, _FULL, of_account=False),
+    Operation("POST", "/v1/accounts/{id}/connect", accounts.connect, _FULL, of_account=False),
+    Operation("POST", "/v1/accounts/{id}/disconnect", accounts.disconnect, _FULL, of_account=False),
     Operation("POST", "/v1/accounts/{id}/halt", accounts.halt, _FULL, of_account=False),
     Operation("POST", "/v1/accounts/{id}/resume", accounts.resume, _FULL, of_account=False),
     Operation("GET", "/v1/symbols", market.list_symbols, _READ, "group visible"),

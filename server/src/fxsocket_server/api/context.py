@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.ids import IdFactory
+from fxsocket_server.gateway.accounts.manage import AccountManager
 from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.security.keys import Keyring
 from fxsocket_server.security.rate_limit import RateLimiter
@@ -26,3 +27,4 @@ class Context(Struct, kw_only=True):
     spec_folder: Path
     is_ready: Callable[[], str | None]
     log: Callable[..., None]
+    accounts: AccountManager | None = None  # None: they are fixed

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -72,10 +72,15 @@ def account_of(request: Request) -> LinkedAccount:
 
 def body_of(request: Request, into: type[T]) -> T:
     """The JSON body as a Struct; raises 400, 413, 415 or 422."""
+    return convert(object_of(request), into)
+
+
+def object_of(request: Request) -> dict[str, Any]:
+    """The JSON body as it came; raises 400, 413, 415 or 422."""
     kind = (header_of(request, b"content-type") or "").partition(";")[0].strip()
     if kind.lower() not in ("application/json", ""):
         raise Problem("unsupported_media_type", f"send application/json, not {kind[:64]}")
-    return convert(decode_object(request.scope["fxs.body"]), into)
+    return decode_object(request.scope["fxs.body"])
 
 
 def optional_body_of(request: Request, into: type[T]) -> T:

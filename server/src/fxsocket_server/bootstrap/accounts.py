@@ -1,6 +1,7 @@
 """Makes simulated accounts: their terms, symbols, broker and feed, from the settings."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from fxsocket_server.broker.profile import Profile, ProfileError, parse_profile,
 from fxsocket_server.connectors.sim.connector import SimCheckpoint, SimConnector
 from fxsocket_server.connectors.sim.feeds import Feed, LiveFeed, ReplayFeed
 from fxsocket_server.core.clock import Clock
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.accounts.make import login_of, simulated_account
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.ports import FeedGate
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.conversion import currency_digits
-from fxsocket_server.model.enums import AccountKind, MarginMode
+from fxsocket_server.model.enums import AccountKind, Platform
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.settings import Settings, SettingsError
 from fxsocket_server.storage.bar_files import BarTerms, has_bars, load_bars
@@ -30,6 +32,9 @@ from fxsocket_server.storage.tick_files import (
 
 Progress = Callable[[str, int], None]
 
+_PROFILES = files("fxsocket_server.broker") / "profiles"
+_PROFILE_OF = {Platform.MT4: "mt4", Platform.MT5: "standard"}
+
 
 def load_profile(name: str) -> Profile:
     """A broker profile by its name, or from a TOML file."""
@@ -38,12 +43,23 @@ def load_profile(name: str) -> Profile:
         if not path.is_file():
             raise SettingsError(f"--profile {name}: no such file")
         return _parsed(path.read_text(), name)
-    bundled = files("fxsocket_server.broker") / "profiles" / f"{name}.toml"
-    if not bundled.is_file():
-        folder = files("fxsocket_server.broker") / "profiles"
-        names = sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if ".toml" in f.name)
-        raise SettingsError(f"--profile {name}: no such profile; there are: {', '.join(names)}")
-    return _parsed(bundled.read_text(), f"{name}.toml")
+    if name not in bundled_profiles():
+        there = ", ".join(bundled_profiles())
+        raise SettingsError(f"--profile {name}: no such profile; there are: {there}")
+    return _bundled(name)
+
+
+@lru_cache(maxsize=1)
+def bundled_profiles() -> tuple[str, ...]:
+    """The names of the profiles in the box."""
+    return tuple(sorted(f.name.removesuffix(".toml") for f in _PROFILES.iterdir()
+                        if f.name.endswith(".toml")))  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def _bundled(name: str) -> Profile:
+    """A profile in the box; read once, for many accounts share it."""
+    return _parsed((_PROFILES / f"{name}.toml").read_text(), f"{name}.toml")
 
 
 def _parsed(text: str, source: str) -> Profile:
@@ -57,54 +73,55 @@ def new_account(
     settings: Settings, profile: Profile, account_id: str, user_id: str, seed: int, now_ms: int
 ) -> Account:
     """A simulated account as the settings describe it."""
-    kind = AccountKind.REPLAY if settings.replay else AccountKind.SIM
-    currency = (settings.currency or profile.currency).upper()
-    return Account(
-        id=account_id,
+    return simulated_account(
+        profile,
+        account_id=account_id,
         user_id=user_id,
         name="Replay" if settings.replay else "Demo",
-        platform=profile.rules.platform.value,
-        kind=kind,
-        broker=profile.company,
-        server=profile.server,
-        login=10_000_000 + seed % 90_000_000,
-        mode="DEMO",
-        margin_mode=profile.rules.margin_mode,
-        currency=currency,
-        money_digits=currency_digits(currency),
-        leverage=settings.leverage or profile.leverage,
-        stop_out_level=profile.stop_out_level,
-        margin_call_level=profile.margin_call_level,
-        profile=settings.profile,
+        profile_name=settings.profile,
+        login=login_of(seed),
         seed=seed,
-        created_ms=now_ms,
+        now_ms=now_ms,
+        kind=AccountKind.REPLAY if settings.replay else AccountKind.SIM,
+        currency=settings.currency,
+        leverage=settings.leverage,
+        balance=settings.balance,
     )
 
 
-def new_terminal_account(
-    *, account_id: str, user_id: str, name: str, server: str, login: int, platform: str, now_ms: int
-) -> Account:
-    """An account whose terminal will dial in and say the rest: until then it has no currency."""
-    return Account(
-        id=account_id,
-        user_id=user_id,
-        name=name,
-        platform=platform,
-        kind=AccountKind.TERMINAL,
-        broker="",
-        server=server,
-        login=login,
-        mode="DEMO",
-        margin_mode=MarginMode.HEDGING,
-        currency="",
-        money_digits=2,
-        leverage=0,
-        stop_out_level=0,
-        margin_call_level=0,
-        profile="",
-        seed=0,
-        created_ms=now_ms,
-    )
+class ServerProfiles:
+    """The profiles that accounts can be made with over REST: those in the box, the server's own.
+
+    A client names no file: it would be one of the server's.
+    """
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+
+    def named(self, name: str | None, platform: Platform | None) -> tuple[str, Profile]:
+        """A profile with its name; of None the one for a platform. Raises `validation_error`."""
+        if name is None:
+            return self._of_platform(platform)
+        if name != self._own and name not in bundled_profiles():
+            choices = ", ".join(dict.fromkeys([self._own, *bundled_profiles()]))
+            raise _no_profile(f"there is no profile {name[:64]!r}; there are: {choices}")
+        profile = load_profile(name)
+        if platform not in (None, profile.rules.platform):
+            raise _no_profile(
+                f"profile {name!r} is for {profile.rules.platform.value}, not {platform.value}"
+            )
+        return name, profile
+
+    def _of_platform(self, platform: Platform | None) -> tuple[str, Profile]:
+        own = load_profile(self._own)
+        if platform in (None, own.rules.platform):
+            return self._own, own
+        name = _PROFILE_OF[platform]
+        return name, load_profile(name)
+
+
+def _no_profile(detail: str) -> Problem:
+    return Problem("validation_error", detail, pointer="/profile")
 
 
 def load_replay(

@@ -54,7 +54,12 @@ class DataFolder:
     @property
     def app_url(self) -> str:
         """The relational store, as SQLAlchemy names it."""
-        return f"sqlite:///{self.path / APP}"
+        return app_url(self.path)
+
+    @property
+    def kek_path(self) -> Path:
+        """The folder of key-encryption keys, when they are kept in files."""
+        return kek_folder(self.path)
 
     def pepper(self) -> bytes:
         """The secret under which key digests are made; created once, readable by its owner only."""
@@ -75,3 +80,13 @@ class DataFolder:
     def release(self) -> None:
         """Let another server have the folder."""
         self._lock.close()
+
+
+def app_url(data: Path) -> str:
+    """The relational store of a data folder that somebody else may have open."""
+    return f"sqlite:///{data / APP}"
+
+
+def kek_folder(data: Path) -> Path:
+    """Where a data folder keeps its key-encryption keys."""
+    return data / "kek"

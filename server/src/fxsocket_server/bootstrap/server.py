@@ -15,33 +15,22 @@ from fxsocket_server.api.app import build_app
 from fxsocket_server.api.context import Context
 from fxsocket_server.api.front import Front
 from fxsocket_server.api.server import RestServer
-from fxsocket_server.bootstrap.accounts import (
-    Progress,
-    connect_sim,
-    load_profile,
-    load_replay,
-    new_account,
-)
-from fxsocket_server.bootstrap.crash import CrashPoint, never
+from fxsocket_server.bootstrap.accounts import Progress, load_profile, load_replay, new_account
 from fxsocket_server.bootstrap.data_folder import DataFolder
-from fxsocket_server.bootstrap.linking import LOCAL_USER
-from fxsocket_server.bootstrap.terminals import TerminalAccounts
+from fxsocket_server.bootstrap.linking import LOCAL_USER, registry_of
+from fxsocket_server.bootstrap.running import Accounts
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
-from fxsocket_server.connectors.bridge.connector import BridgeConnector
 from fxsocket_server.connectors.bridge.listener import BridgeListener
 from fxsocket_server.core import limits
 from fxsocket_server.core.clock import SystemClock
 from fxsocket_server.core.ids import IdFactory
-from fxsocket_server.gateway.changes import AccountState
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.accounts.manage import AccountManager
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.gateway.market import MarketData
-from fxsocket_server.gateway.ports import STOPPING, Connector
+from fxsocket_server.gateway.ports import STOPPING
 from fxsocket_server.gateway.risk.guard import RuleBook
-from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, AccountStatus
-from fxsocket_server.model.units import fixed_of
 from fxsocket_server.security.keys import ApiKey, Keyring, digest_of, mint_secret
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
@@ -114,10 +103,12 @@ class Server:
         self._store = AppStore(self._folder.app_url)
         self._journal = self._open_journal()
         self._build_core()
+        self._bridge = BridgeListener(settings.host, settings.bridge_port, self._clock, os.urandom)
+        self._build_accounts()
         self._rest = RestServer(self._app(), settings.host, settings.port, settings.tls)
         self._stream = StreamServer(self._hub, settings.host, settings.stream_port, self._ssl())
-        self._bridge = BridgeListener(settings.host, settings.bridge_port, self._clock, os.urandom)
         await self._link_accounts()
+        self._choose_default()
         self._set_up_key()
         stream_port = await self._stream.start()
         bridge_port = await self._bridge.start()
@@ -153,6 +144,15 @@ class Server:
         self._journal.on_failure(self._rebuild_lanes)
         self._journal.on_shortage(self._on_shortage)
 
+    def _build_accounts(self) -> None:
+        settings, pepper = self._settings, self._folder.pepper()
+        self._accounts = Accounts(
+            settings, self._gateway, self._store, self._hub, self._rules, self._bridge.peers,
+            pepper, self._log.error,
+        )  # fmt: skip
+        registry = registry_of(settings, self._folder, self._store, self._ids, self._clock)
+        self._manager = AccountManager(self._gateway, registry, self._accounts)
+
     def _on_bus_error(self, topic: str, error: Exception) -> None:
         self._log.error("a subscriber failed", topic=topic, exc_info=error)
 
@@ -174,6 +174,7 @@ class Server:
         return build_app(
             Context(
                 gateway=self._gateway,
+                accounts=self._manager,
                 keyring=self._keyring,
                 clock=self._clock,
                 ids=self._ids,
@@ -210,24 +211,17 @@ class Server:
         profile = load_profile(self._settings.profile)
         recorded = load_replay(self._settings, profile, self._progress)
         self._store.ensure_user(LOCAL_USER, "Local user", self._clock.wall_ms())
+        self._gateway.default_accounts.update(self._store.default_accounts())
         stored = self._store.accounts()
-        terminals = self._terminals()
         for account in stored:
-            if account.kind is AccountKind.SIM:
-                own = load_profile(account.profile)
-                await self._connect(account, own, [])
-            elif account.kind is AccountKind.TERMINAL:
-                await terminals.link(account)
-            else:
-                self._gateway.accounts[account.id] = LinkedAccount(
-                    account, AccountStatus.DISCONNECTED, error="the replay has ended"
-                )
+            await self._accounts.open(account)
         lasting = [account for account in stored if account.kind is not AccountKind.REPLAY]
         sims = [account for account in lasting if account.kind is AccountKind.SIM]
         if recorded or (self._demo and not sims):
             await self._open_account(profile, recorded)
         elif lasting:
-            self._account_id = (sims or lasting)[-1].id
+            chosen = self._gateway.default_accounts.get(LOCAL_USER)
+            self._account_id = chosen or (sims or lasting)[0].id
         else:
             raise SettingsError(
                 f"--data {self._settings.data}: holds no account yet; "
@@ -243,52 +237,16 @@ class Server:
             settings, profile, self._ids.make("acc_"), LOCAL_USER, seed, self._clock.wall_ms()
         )
         self._store.add_account(account)
-        lane = await self._connect(account, profile, recorded)
+        await self._accounts.simulate(account, profile, recorded)
         self._account_id = account.id
-        self._log.info("account opened", account_id=lane.account.id, kind=account.kind.value)
+        self._log.info("account opened", account_id=account.id, kind=account.kind.value)
 
-    async def _connect(
-        self, account: Account, profile: Profile, recorded: list[RecordedTicks]
-    ) -> Lane:
-        state = self._journal.open_account(account.id, account.user_id, self._ids.make(""))
-        connector = connect_sim(
-            account, self._settings, profile, recorded, state, self._hub, self._clock
-        )
-        lane = self._lane(account, connector, state)
-        market = MarketData(lane, self._bus, self._gateway.history, profile.zone)
-        linked = LinkedAccount(account, AccountStatus.CONNECTED, lane, market, connector)
-        self._gateway.accounts[account.id] = linked
-        await lane.resume()
-        if state.head_seq == 0:
-            amount = fixed_of(self._settings.balance, account.money_digits)
-            now = connector.time_ms()
-            await lane.on_facts(connector.broker.deposit(amount, now, "Initial deposit"), now)
-        await connector.start(lane)
-        return lane
-
-    def _lane(self, account: Account, connector: Connector, state: AccountState) -> Lane:
-        reach = CrashPoint(self._settings.crash_at) if self._settings.crash_at else never
-        return Lane(
-            account, connector, self._journal, self._bus, self._clock, self._ids, state, reach,
-            self._log.error, self._rules,
-        )  # fmt: skip
-
-    def _terminals(self) -> TerminalAccounts:
-        return TerminalAccounts(
-            self._store,
-            self._gateway,
-            self._bridge.peers,
-            self._folder.pepper(),
-            self._clock,
-            self._terminal_lane,
-            self._log.error,
-        )
-
-    async def _terminal_lane(self, account: Account, connector: BridgeConnector) -> Lane:
-        state = self._journal.open_account(account.id, account.user_id, self._ids.make(""))
-        lane = self._lane(account, connector, state)
-        await lane.resume()
-        return lane
+    def _choose_default(self) -> None:
+        """Let requests that name no account mean the first one, until its user chooses another."""
+        defaults, chosen = self._gateway.default_accounts, self._account_id
+        if chosen is not None and not self._settings.replay and LOCAL_USER not in defaults:
+            self._store.put_default_account(LOCAL_USER, chosen)
+            defaults[LOCAL_USER] = chosen
 
     def _set_up_key(self) -> None:
         """Give the demo its key: the one that was named, or a new one that replaces the last."""
@@ -309,7 +267,7 @@ class Server:
             digest=digest,
             scope=Scope.FULL,
             account_ids=None,
-            default_account_id=self._account_id,
+            default_account_id=self._account_id if settings.replay else None,
             created_ms=now,
         )
         self._store.put_key(key)
@@ -320,7 +278,7 @@ class Server:
 
     def _start_workers(self) -> None:
         self._tasks = [
-            asyncio.create_task(keep_checkpoints(self._lanes()), name="checkpoints"),
+            asyncio.create_task(keep_checkpoints(self._lanes), name="checkpoints"),
             asyncio.create_task(settle_commands(self._lanes), name="settle"),
             asyncio.create_task(watch_space(self._journal.check_space), name="space"),
             asyncio.create_task(self._keep_risk(), name="risk"),

@@ -14,6 +14,7 @@ from fxsocket_server.connectors.bridge.listener import Peer
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.fxb.messages import TerminalAccount
+from fxsocket_server.gateway.accounts.manage import DISCONNECTED
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
@@ -33,6 +34,8 @@ class Links(Protocol):
         """Store what a terminal said of its account."""
         ...
 
+
+_AWAITED = "its terminal has not dialled in yet"
 
 MakeLane = Callable[[Account, BridgeConnector], Awaitable[Lane]]
 
@@ -57,23 +60,46 @@ class TerminalAccounts:
         self._clock = clock
         self._make_lane = make_lane
         self._log = log
+        self._connectors: dict[str, BridgeConnector] = {}
 
-    async def link(self, account: Account) -> None:
+    async def link(self, account: Account) -> LinkedAccount:
         """Expect an account's terminal; one that was here before can be read at once."""
-        linked = LinkedAccount(
-            account, AccountStatus.CONNECTING, error="its terminal has not dialled in yet"
-        )
+        linked = LinkedAccount(account, AccountStatus.CONNECTING, error=_AWAITED)
         self._gateway.accounts[account.id] = linked
 
         async def opened(told: TerminalAccount) -> None:
             await self._opened(linked, connector, told)
 
         connector = BridgeConnector(account.id, self._clock, opened, self._log)
+        self._connectors[account.id] = connector
         if account.currency:
             await self._connect(linked, connector)
+        if account.is_disconnected:
+            self.disconnect(linked, DISCONNECTED)
         for key in self._store.connector_keys(account.id):
             token = token_of(self._pepper, key)
             self._peers[key] = Peer(token, account.login, account.server, connector)
+        return linked
+
+    def connect(self, linked: LinkedAccount) -> None:
+        """Let the terminal of a disconnected account in when it dials."""
+        self._connectors[linked.account.id].refusal = ""
+        linked.status, linked.error = AccountStatus.CONNECTING, _AWAITED
+
+    def disconnect(self, linked: LinkedAccount, why: str) -> None:
+        """Send an account's terminal away, and refuse it until it is connected again."""
+        self._connectors[linked.account.id].send_away(why)
+        linked.status, linked.error = AccountStatus.DISCONNECTED, why
+        if linked.lane is not None:
+            linked.lane.terminal.fault = why
+
+    def unlink(self, linked: LinkedAccount) -> None:
+        """Forget an account's terminal: its tokens let nobody in any more."""
+        connector = self._connectors.pop(linked.account.id)
+        connector.send_away("removed")
+        for key, peer in tuple(self._peers.items()):
+            if peer.connector is connector:
+                del self._peers[key]
 
     async def _connect(self, linked: LinkedAccount, connector: BridgeConnector) -> None:
         linked.lane = await self._make_lane(linked.account, connector)
@@ -82,7 +108,11 @@ class TerminalAccounts:
     async def _opened(
         self, linked: LinkedAccount, connector: BridgeConnector, told: TerminalAccount
     ) -> None:
-        account = completed(linked.account, told)
+        try:
+            account = completed(linked.account, told)
+        except Problem as problem:
+            linked.status, linked.error = AccountStatus.ERROR, problem.detail
+            raise
         if account != linked.account:
             self._store.update_account(account)
             linked.account = account

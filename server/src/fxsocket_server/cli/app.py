@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fxsocket_server.cli import account as account_commands
+from fxsocket_server.cli import keys as keys_commands
 from fxsocket_server.cli import profile as profile_commands
 from fxsocket_server.cli import risk as risk_commands
 from fxsocket_server.cli.backup import BACKUP_EXAMPLE, RESTORE_EXAMPLE, backup, restore
@@ -16,6 +17,7 @@ from fxsocket_server.cli.verify import VERIFY_EXAMPLE, verify_journal
 from fxsocket_server.core import limits
 from fxsocket_server.settings import (
     BRIDGE_PORT,
+    KEK_FILE,
     PORT,
     STREAM_PORT,
     Settings,
@@ -33,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(account_commands.app, name="account")
+app.add_typer(keys_commands.app, name="keys")
 app.add_typer(profile_commands.app, name="profile")
 app.add_typer(risk_commands.app, name="risk")
 app.command("backup", epilog=BACKUP_EXAMPLE)(backup)
@@ -113,6 +116,18 @@ StreamFlush = Annotated[
         help="Ticks that come this soon after a write leave the stream together; 0 = never wait.",
     ),
 ]
+AccountLimit = Annotated[
+    int,
+    typer.Option(envvar="FXSOCKET_ACCOUNT_LIMIT", help="Accounts that a user may have."),
+]
+Kek = Annotated[
+    str,
+    typer.Option(
+        envvar="FXSOCKET_KEK_PROVIDER",
+        metavar="file|env|command:PATH",
+        help="Who keeps the key under which brokers' passwords are sealed.",
+    ),
+]
 Replay = Annotated[
     list[str] | None,
     typer.Option(
@@ -170,6 +185,8 @@ def demo(
     fault: FaultOption = None,
     journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
     stream_flush_ms: StreamFlush = limits.STREAM_FLUSH_MS,
+    account_limit: AccountLimit = limits.ACCOUNTS,
+    kek: Kek = KEK_FILE,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -180,6 +197,7 @@ def demo(
         seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed,
         journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
+        account_limit=account_limit, kek=kek,
     )  # fmt: skip
     run(settings, demo=True, as_json=json)
 
@@ -200,6 +218,8 @@ def serve(
     fault: FaultOption = None,
     journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
     stream_flush_ms: StreamFlush = limits.STREAM_FLUSH_MS,
+    account_limit: AccountLimit = limits.ACCOUNTS,
+    kek: Kek = KEK_FILE,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -209,6 +229,7 @@ def serve(
         api_key=api_key, profile=profile, sessions=sessions, replay=tuple(replay or ()),
         speed=speed, journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
+        account_limit=account_limit, kek=kek,
     )  # fmt: skip
     run(settings, demo=False, as_json=json)
 

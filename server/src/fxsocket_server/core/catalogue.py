@@ -36,6 +36,13 @@ _KINDS = (
         "Send a valid key as Authorization: Bearer fxs_...; replace a revoked or expired one.",
     ),
     ErrorKind(
+        "account_limit",
+        402,
+        "Account limit",
+        False,
+        "Remove an account that is not needed, or have the limit raised.",
+    ),
+    ErrorKind(
         "forbidden",
         403,
         "Forbidden",
@@ -97,6 +104,20 @@ _KINDS = (
         "Request in flight",
         True,
         "The first request with this key is still running; wait Retry-After and send it again.",
+    ),
+    ErrorKind(
+        "account_exists",
+        409,
+        "Account exists",
+        False,
+        "The login is linked already; use the account that the detail names, or remove it first.",
+    ),
+    ErrorKind(
+        "account_busy",
+        409,
+        "Account busy",
+        True,
+        "An order has no outcome yet; wait for it or resolve it, then send the request again.",
     ),
     ErrorKind(
         "payload_too_large",

@@ -56,6 +56,7 @@ class Gateway:
         self.ids = ids
         self.history = history
         self.accounts: dict[str, LinkedAccount] = {}
+        self.default_accounts: dict[str, str] = {}  # of users that have chosen one
         bus.subscribe("terminal.*", self._on_terminal)
 
     def _on_terminal(self, message: object) -> None:
@@ -67,11 +68,19 @@ class Gateway:
 
     def visible(self, principal: Principal) -> list[LinkedAccount]:
         """The accounts that a key may see, oldest first."""
-        return [
-            linked
-            for linked in self.accounts.values()
-            if linked.account.user_id == principal.user_id and principal.may_see(linked.account.id)
-        ]
+        return [a for a in self.accounts.values() if self._is_visible(principal, a)]
+
+    def _is_visible(self, principal: Principal, linked: LinkedAccount) -> bool:
+        account = linked.account
+        return account.user_id == principal.user_id and principal.may_see(account.id)
+
+    def default_of(self, principal: Principal) -> str | None:
+        """The account that a key means when it names none: its own, else its user's default."""
+        for wanted in (principal.default_account_id, self.default_accounts.get(principal.user_id)):
+            linked = self.accounts.get(wanted or "")
+            if linked is not None and self._is_visible(principal, linked):
+                return wanted
+        return None
 
     def choose(self, principal: Principal, account_id: str | None) -> LinkedAccount:
         """The account that a request means.
@@ -79,12 +88,10 @@ class Gateway:
         Raises `not_found` for an account that the key does not cover, `account_required` when none
         is named and the key has several and no default.
         """
-        wanted = account_id or principal.default_account_id
+        wanted = account_id or self.default_of(principal)
         if wanted is not None:
             linked = self.accounts.get(wanted)
-            if linked is None or linked.account.user_id != principal.user_id:
-                raise _unknown(wanted)
-            if not principal.may_see(wanted):
+            if linked is None or not self._is_visible(principal, linked):
                 raise _unknown(wanted)
             return linked
         visible = self.visible(principal)
@@ -101,9 +108,10 @@ class Gateway:
         """The lane of the account that a request means; raises `unavailable` without terminal."""
         linked = self.choose(principal, account_id)
         if linked.lane is None:
+            why = f" ({linked.error})" if linked.error else ""
             raise Problem(
                 "unavailable",
-                f"account {linked.account.id} is {linked.status.value}; nothing was sent",
+                f"account {linked.account.id} is {linked.status.value}{why}; nothing was sent",
                 retry_after_s=5,
             )
         return linked.lane

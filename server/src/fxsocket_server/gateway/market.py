@@ -47,7 +47,7 @@ class MarketData:
         self._builders: dict[str, CandleBuilder] = {}
         self._closed: dict[str, deque[Candle]] = {}
         self._loading = asyncio.Lock()
-        bus.subscribe("ticks." + lane.account.id, self._on_tick)
+        self.close = bus.subscribe("ticks." + lane.account.id, self._on_tick)
 
     def _on_tick(self, message: object) -> None:
         assert isinstance(message, TickMessage)

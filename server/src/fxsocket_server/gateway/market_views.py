@@ -1,13 +1,15 @@
 """Accounts, symbols, quotes and candles as the API shows them."""
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from fxsocket_server.gateway.messages import market_state
+from fxsocket_server.gateway.accounts.requests import Driver
 from fxsocket_server.gateway.ports import Connector
 from fxsocket_server.gateway.views import price_number, time_or_none, time_text
 from fxsocket_server.model.account import Account, AccountFigures
 from fxsocket_server.model.candle import Candle
-from fxsocket_server.model.enums import AccountStatus
+from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.model.facts import Quote
 from fxsocket_server.model.symbol import WEEKDAYS, Session, SymbolSpec
 from fxsocket_server.model.units import LOT, POWERS
@@ -83,7 +85,7 @@ def account_view(
 
 
 class AccountSummary(Struct, frozen=True, kw_only=True):
-    """A row of GET /accounts."""
+    """A row of GET /accounts; `profile`, `seed` of simulated accounts, `driver` of terminals."""
 
     id: str
     name: str
@@ -94,15 +96,21 @@ class AccountSummary(Struct, frozen=True, kw_only=True):
     kind: str
     mode: str
     currency: str
+    leverage: int
     status: str
     error: str | None
     is_default: bool
+    driver: str | None
+    profile: str | None
+    seed: int | None
+    created_at: str
 
 
 def account_summary(
     account: Account, status: AccountStatus, error: str | None, *, is_default: bool
 ) -> AccountSummary:
     """The public form of an account without figures."""
+    is_simulated = account.kind is not AccountKind.TERMINAL
     return AccountSummary(
         id=account.id,
         name=account.name,
@@ -113,10 +121,26 @@ def account_summary(
         kind=account.kind.value,
         mode=account.mode,
         currency=account.currency,
+        leverage=account.leverage,
         status=status.value,
         error=error,
         is_default=is_default,
+        driver=None if is_simulated else account.driver or Driver.EXTERNAL.value,
+        profile=account.profile if is_simulated else None,
+        seed=account.seed if is_simulated else None,
+        created_at=time_text(account.created_ms),
     )
+
+
+class CreatedAccount(AccountSummary, frozen=True, kw_only=True):
+    """A new account; what lets its terminal in is shown this once."""
+
+    connector_token: str | None
+
+
+def created_view(summary: AccountSummary, token: str | None) -> CreatedAccount:
+    """The answer to POST /accounts."""
+    return CreatedAccount(**asdict(summary), connector_token=token)
 
 
 class SymbolView(Struct, frozen=True, kw_only=True):

@@ -78,6 +78,10 @@ class Terminal:
 
     # --- coming and going --------------------------------------------------------------------
 
+    def stays_away(self, why: str) -> None:
+        """It was disconnected before this server started, which the log has told."""
+        self.connected, self.fault = False, why
+
     async def changed(self, connected: bool, detail: str) -> None:
         """Take note of the terminal's state; one that has come is reconciled."""
         self._since_ms = self._lane.clock.monotonic_ms()

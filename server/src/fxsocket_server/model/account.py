@@ -6,7 +6,10 @@ from fxsocket_server.model.enums import AccountKind, FreeMarginMode, MarginMode
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """A linked account; `stop_out_level` and `margin_call_level` are percentages times 100."""
+    """A linked account; `stop_out_level` and `margin_call_level` are percentages times 100.
+
+    `deposit` is what a simulated one begins with, in minor units; None: the server's default.
+    """
 
     id: str
     user_id: str
@@ -26,6 +29,9 @@ class Account(Struct, frozen=True, kw_only=True):
     profile: str
     seed: int
     created_ms: int
+    driver: str | None = None
+    deposit: int | None = None
+    is_disconnected: bool = False  # by its user, until it is connected again
 
 
 class AccountFigures(Struct, frozen=True, kw_only=True, gc=False):

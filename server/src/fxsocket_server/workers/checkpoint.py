@@ -1,7 +1,7 @@
 """Saves what facts do not hold (last prices, generator state), so that a restart goes on there."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fxsocket_server.core import limits
 from fxsocket_server.gateway.lane import Lane
@@ -15,8 +15,8 @@ def save_checkpoints(lanes: Iterable[Lane]) -> None:
             lane.journal.save_checkpoint(lane.account.id, body)
 
 
-async def keep_checkpoints(lanes: Iterable[Lane]) -> None:
+async def keep_checkpoints(lanes: Callable[[], Iterable[Lane]]) -> None:
     """Save checkpoints until cancelled."""
     while True:  # until cancelled at shutdown
         await asyncio.sleep(limits.CHECKPOINT_MS / 1000)
-        save_checkpoints(lanes)
+        save_checkpoints(lanes())

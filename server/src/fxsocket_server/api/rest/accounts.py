@@ -10,18 +10,22 @@ from fxsocket_server.api.request import (
     integer_parameter,
     json_response,
     lane_of,
+    object_of,
     principal_of,
     raw_response,
     text_parameter,
 )
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.accounts.manage import AccountManager
+from fxsocket_server.gateway.accounts.requests import AccountPatch, account_request
 from fxsocket_server.gateway.gateway import LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market_views import (
     AccountSummary,
     account_summary,
     account_view,
+    created_view,
     quote_view,
 )
 from fxsocket_server.gateway.queries import events_body, page_limit, wait_for_events
@@ -58,7 +62,49 @@ async def list_accounts(request: Request) -> Response:
 async def get_one(request: Request) -> Response:
     """GET /accounts/{id}."""
     principal, account_id = principal_of(request), request.path_params["id"]
-    linked = context_of(request).gateway.choose(principal, account_id)
+    return _shown(request, context_of(request).gateway.choose(principal, account_id))
+
+
+async def create(request: Request) -> Response:
+    """POST /accounts."""
+    asked = account_request(object_of(request))
+    made = await _manager(request).create(principal_of(request), asked)
+    return json_response(created_view(_summary(request, made.linked), made.token))
+
+
+async def update(request: Request) -> Response:
+    """PATCH /accounts/{id}."""
+    patch = body_of(request, AccountPatch)
+    manager, account_id = _manager(request), request.path_params["id"]
+    return _shown(request, await manager.update(principal_of(request), account_id, patch))
+
+
+async def remove(request: Request) -> Response:
+    """DELETE /accounts/{id}."""
+    manager, account_id = _manager(request), request.path_params["id"]
+    return _shown(request, await manager.remove(principal_of(request), account_id))
+
+
+async def connect(request: Request) -> Response:
+    """POST /accounts/{id}/connect."""
+    manager, account_id = _manager(request), request.path_params["id"]
+    return _shown(request, await manager.connect(principal_of(request), account_id))
+
+
+async def disconnect(request: Request) -> Response:
+    """POST /accounts/{id}/disconnect."""
+    manager, account_id = _manager(request), request.path_params["id"]
+    return _shown(request, await manager.disconnect(principal_of(request), account_id))
+
+
+def _manager(request: Request) -> AccountManager:
+    manager = context_of(request).accounts
+    if manager is None:
+        raise Problem("forbidden", "the accounts of this server are fixed")
+    return manager
+
+
+def _shown(request: Request, linked: LinkedAccount) -> Response:
     return json_response(_summary(request, linked))
 
 
@@ -88,9 +134,10 @@ def _visible(request: Request) -> list[LinkedAccount]:
 
 
 def _summary(request: Request, linked: LinkedAccount) -> AccountSummary:
-    visible = _visible(request)
+    gateway, principal = context_of(request).gateway, principal_of(request)
+    visible = gateway.visible(principal)
     only = visible[0].account.id if len(visible) == 1 else None
-    default = principal_of(request).default_account_id or only
+    default = gateway.default_of(principal) or only
     is_default = linked.account.id == default
     return account_summary(linked.account, linked.status, linked.error, is_default=is_default)
 
@@ -139,5 +186,6 @@ async def set_price(request: Request) -> Response:
         raise Problem("invalid_price", "bid must be a price above 0", pointer="/bid")
     if ask is None or ask < bid:
         raise Problem("invalid_price", "ask must not be below bid", pointer="/ask")
+    lane.terminal.check(opens=False)
     await lane.connector.set_price(spec.symbol, bid, ask)
     return json_response(quote_view(spec, lane.connector, limits.QUOTE_STALE_MS))

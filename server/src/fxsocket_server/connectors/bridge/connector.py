@@ -74,6 +74,7 @@ class BridgeConnector:
         self._mirror: Mirror | None = None
         self._next: Mirror | None = None  # of a session that is being opened
         self._fault = "it has not dialled in yet"
+        self.refusal = ""  # why its terminal is sent away when it dials
         self._epoch = 0
         self._ledger = ""
         self._resume_q: int | None = None
@@ -106,6 +107,12 @@ class BridgeConnector:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def send_away(self, why: str) -> None:
+        """Hang up on the terminal, and refuse it until `refusal` is empty again."""
+        self.refusal = why
+        if self._session is not None:
+            self._session.end("policy", why, limits.BRIDGE_RETRY_MS)
 
     def rebuild(self, state: AccountState) -> None:
         """Nothing: a terminal outside keeps its own state."""
@@ -175,6 +182,7 @@ class BridgeConnector:
         """A session has ended; what it had not booked is told again in the next."""
         if session is not self._session:
             return
+        why = self.refusal or why
         self._session, self._next, self._fault = None, None, why
         self._resume_q = session.resume_q
         if self._mirror is not None:

@@ -141,6 +141,9 @@ class _Greeting:
                 f"in as {hello.login} on {hello.server!r}",
             )
             return
+        if peer.connector.refusal:
+            self._refuse("policy", f"the account is {peer.connector.refusal}")
+            return
         self._admit(peer, hello)
 
     def _expected(self, peer: Peer, hello: Hello) -> str:

@@ -123,6 +123,15 @@ class SimConnector:
                 await self._deliver(FeedTick(0, self._feed.now_ms(), symbol, bid, ask))
         self._task = asyncio.create_task(self._drive(), name=f"feed {self._account_id}")
 
+    async def pause(self) -> None:
+        """Stop the feed between two ticks; what was handed over before is still executed."""
+        if self._task is None:
+            return
+        async with self._turn:  # no tick is under way
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
     async def stop(self) -> None:
         """Stop the feed between two ticks."""
         tasks = [*self._late, *([self._task] if self._task is not None else [])]

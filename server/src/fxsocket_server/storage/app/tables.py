@@ -28,6 +28,7 @@ users = Table(
     Column("id", String(64), primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("default_account_id", String(64)),
 )
 
 accounts = Table(
@@ -38,7 +39,10 @@ accounts = Table(
     Column("kind", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("body", Text, nullable=False),  # JSON of model.account.Account
+    Column("link", String(128)),  # a terminal's login and server, while it is linked
+    Column("removed_ms", BigInteger),
     Index("ix_accounts_user_id", "user_id"),
+    Index("uq_accounts_user_id_link", "user_id", "link", unique=True),
 )
 
 api_keys = Table(
@@ -75,4 +79,19 @@ risk_rules = Table(
     Column("kind", String(16), primary_key=True),  # account or key
     Column("subject_id", String(64), primary_key=True),
     Column("body", Text, nullable=False),  # JSON object of rule names and texts
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.id"), nullable=False),
+    Column("account_id", String(64), ForeignKey("accounts.id"), nullable=False),
+    Column("name", String(32), nullable=False),  # password
+    Column("key_version", Integer, nullable=False),  # counts its data keys
+    Column("key_id", String(128), nullable=False),  # of the key-encryption key
+    Column("sealed", Text, nullable=False),  # an envelope of security.vault
+    Index("uq_secrets_account_id_name", "account_id", "name", unique=True),
+    Index("ix_secrets_key_id", "key_id"),
+    Index("ix_secrets_user_id", "user_id"),
 )

@@ -2,8 +2,9 @@
 
 from functools import lru_cache
 
-from fxsocket_server.bootstrap.accounts import load_profile, new_account, new_terminal_account
+from fxsocket_server.bootstrap.accounts import load_profile, new_account
 from fxsocket_server.broker.profile import Profile
+from fxsocket_server.gateway.accounts.make import terminal_account as terminal_of
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import Platform
 from fxsocket_server.security.connector_tokens import ConnectorToken, token_of
@@ -29,7 +30,7 @@ def sim_account(number: int) -> Account:
 
 def terminal_account(number: int) -> Account:
     """The number-th account whose terminal dials in."""
-    return new_terminal_account(
+    return terminal_of(
         account_id=f"acc_t{number}",
         user_id=USER,
         name=f"Terminal {number}",

@@ -150,7 +150,7 @@ class SimServer:
         await machine.loop.create_server(protocols, HOST, PORT)
         machine.ready.set()
         await asyncio.gather(
-            keep_checkpoints(self.lanes()),
+            keep_checkpoints(self.lanes),
             settle_commands(self.lanes),
             watch_space(self.journal.check_space),
             keep_equity(EquitySampler(self.gateway)),

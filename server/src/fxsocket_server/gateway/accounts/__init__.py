@@ -1,0 +1,1 @@
+"""Accounts as users make, change and remove them."""
