@@ -277,7 +277,7 @@ class World:
 
     def _manager(self) -> AccountManager:
         self.peers: dict[str, Peer] = {}
-        vault = Vault(KeyFiles(self._folder / "kek", os.urandom), os.urandom)
+        vault = Vault(KeyFiles(self._folder, os.urandom), os.urandom)
         self.passwords = Passwords(vault, self.store)
         self.registry = AccountRegistry(
             self.store, self.passwords, ServerProfiles("standard"), ids=self.ids, clock=self.clock,

@@ -118,7 +118,7 @@ def test_a_password_from_a_file_is_kept_sealed(tmp_path: Path) -> None:
     store = AppStore(f"sqlite:///{data / 'app.db'}")
     row = store.password(account.id)
     assert row is not None
-    _, vault = rotating_vault("file", data / "kek")
+    _, vault = rotating_vault("file", data)
     assert vault.open(row.sealed, row.place).reveal() == "canary-password"
     store.close()
 

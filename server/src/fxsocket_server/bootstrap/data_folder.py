@@ -56,11 +56,6 @@ class DataFolder:
         """The relational store, as SQLAlchemy names it."""
         return app_url(self.path)
 
-    @property
-    def kek_path(self) -> Path:
-        """The folder of key-encryption keys, when they are kept in files."""
-        return kek_folder(self.path)
-
     def pepper(self) -> bytes:
         """The secret under which key digests are made; created once, readable by its owner only."""
         path = self.path / "pepper"
@@ -85,8 +80,3 @@ class DataFolder:
 def app_url(data: Path) -> str:
     """The relational store of a data folder that somebody else may have open."""
     return f"sqlite:///{data / APP}"
-
-
-def kek_folder(data: Path) -> Path:
-    """Where a data folder keeps its key-encryption keys."""
-    return data / "kek"

@@ -42,7 +42,7 @@ def registry_of(
     """What makes and stores the accounts of a data folder."""
     return AccountRegistry(
         store,
-        Passwords(rotating_vault(settings.kek, folder.kek_path)[1], store),
+        Passwords(rotating_vault(settings.kek, folder.path)[1], store),
         ServerProfiles(settings.profile),
         ids=ids,
         clock=clock,

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fxsocket_server.bootstrap.data_folder import app_url, kek_folder
+from fxsocket_server.bootstrap.data_folder import app_url
 from fxsocket_server.bootstrap.vaults import rotating_vault
 from fxsocket_server.security.rotation import rotate
 from fxsocket_server.security.vault import VaultError
@@ -55,7 +55,7 @@ def rotate_kek(
 
 
 def _with_progress(data: Path, kek: str) -> int:
-    keys, vault = rotating_vault(kek, kek_folder(data))
+    keys, vault = rotating_vault(kek, data)
     store = AppStore(app_url(data))
     columns = (
         TextColumn("rotating"), BarColumn(), MofNCompleteColumn(), TextColumn("passwords"),

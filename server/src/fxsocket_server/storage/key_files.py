@@ -16,11 +16,12 @@ from fxsocket_server.security.vault import (
     fingerprint,
 )
 
-_NAME = re.compile(r"k([0-9]{1,9})_[0-9a-f]{12}\.key")
+_NAME = re.compile(r"kek([0-9]{1,9})_[0-9a-f]{12}")
+_DRAFT = ".kek-draft"
 
 
 class KeyFiles:
-    """A folder with a file (0600) per key; the one with the highest number is the key of now.
+    """A file (0600) per key in the data folder; that with the highest number is the key of now.
 
     To put a key there is to make it the one of now: there is no moment between the two.
     """
@@ -42,10 +43,10 @@ class KeyFiles:
 
     def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
         """Unwrap with the key of this id; VaultError when it is not here."""
-        path = self._folder / f"{key_id}.key"
+        path = self._folder / key_id
         if _NAME.fullmatch(path.name) is None or not path.is_file():
             raise VaultError(
-                f"key {key_id} is not in {self._folder}; bring it back from a backup of that folder"
+                f"key {key_id} is not in {self._folder}; bring it back from a backup of the folder"
             )
         return _read(path).unwrap(wrapped, context)
 
@@ -87,30 +88,30 @@ class KeyFiles:
 
     def _paths(self) -> list[Path]:
         """The key files, oldest first."""
-        if not self._folder.is_dir():
-            return []
         found = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
         return sorted(found, key=_number)
 
     def _make(self, number: int) -> None:
         """Write a key whole, then let it appear under its name."""
         key = self._random_bytes(KEY_BYTES)
-        draft = self._folder / "draft"
+        draft = self._folder / _DRAFT
         draft.unlink(missing_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(b64encode(key) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        draft.rename(self._folder / f"k{number}_{fingerprint(key)}.key")
+        draft.rename(self._folder / f"kek{number}_{fingerprint(key)}")
         _sync(self._folder)
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[None]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self._folder / "lock").open("ab") as lock:
-            fcntl.flock(lock, how)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, how)
             yield
+        finally:
+            os.close(folder)
 
 
 def _number(path: Path) -> int:
@@ -123,9 +124,9 @@ def _read(path: Path) -> LocalKey:
     if path.stat().st_mode & 0o077:
         raise VaultError(f"{path} is readable by others; run: chmod 600 {path}")
     key = key_of(path.read_text(), str(path))
-    if not path.stem.endswith(fingerprint(key)):
+    if not path.name.endswith(fingerprint(key)):
         raise VaultError(f"{path} is damaged; restore it from a backup")
-    return LocalKey(path.stem, key)
+    return LocalKey(path.name, key)
 
 
 def _sync(folder: Path) -> None:
