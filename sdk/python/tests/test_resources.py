@@ -4,6 +4,7 @@ import sys
 import types
 from datetime import UTC, datetime
 
+import httpx2
 import pytest
 
 from fxsocket import (
@@ -16,6 +17,7 @@ from fxsocket import (
     errors,
 )
 
+DROP = httpx2.ReadError("reset")
 POSITION = {
     "id": "pos_1", "ticket": 7, "account_id": "acc_1", "symbol": "EURUSD", "type": "BUY",
     "volume": 0.1, "open_price": 1.0834, "current_price": 1.0835, "sl": None, "tp": 1.095,
@@ -206,6 +208,41 @@ def test_halting_an_account(rest, reply):
     assert rest.call(lambda c: c.accounts.resume("acc_1", "over")).trade_allowed
     assert rest.sent == ["POST /v1/accounts/acc_1/halt", "POST /v1/accounts/acc_1/resume"]
     assert rest.bodies() == [{"reason": "news"}, {"reason": "over"}]
+
+
+SUMMARY = {
+    "id": "acc_2", "name": "Grid", "broker": "Sim", "server": "S", "login": 7, "platform": "MT5",
+    "kind": "SIM", "mode": "DEMO", "currency": "USD", "leverage": 100, "status": "connected",
+    "error": None, "is_default": False, "driver": None, "profile": "ecn", "seed": 7,
+    "created_at": "2026-11-22T10:00:00.000Z",
+}  # fmt: skip
+
+
+def test_accounts_are_made_and_a_retry_carries_the_same_key(rest, reply):
+    rest.answers(DROP, reply({**SUMMARY, "connector_token": "fxc_canary"}))
+    made = rest.call(lambda c: c.accounts.create("SIM", name="Grid", balance=50_000, seed=7))
+    assert (made.id, made.seed, made.connector_token) == ("acc_2", 7, "fxc_canary")
+    assert "canary" not in repr(made)
+    assert rest.sent == ["POST /v1/accounts"] * 2
+    assert rest.bodies() == [{"kind": "SIM", "name": "Grid", "balance": 50_000, "seed": 7}] * 2
+    first, second = rest.header("Idempotency-Key")
+    assert first == second is not None
+
+
+def test_accounts_are_changed_stopped_and_removed(rest, reply):
+    rest.answers(*[reply(SUMMARY)] * 5)
+    rest.call(lambda c: c.accounts.update("acc_2", name="Grid", is_default=True))
+    rest.call(lambda c: c.accounts.update("acc_2", password=None))
+    rest.call(lambda c: c.accounts.disconnect("acc_2"))
+    rest.call(lambda c: c.accounts.connect("acc_2"))
+    assert rest.call(lambda c: c.accounts.remove("acc_2")).profile == "ecn"
+    assert rest.sent == [
+        "PATCH /v1/accounts/acc_2", "PATCH /v1/accounts/acc_2",
+        "POST /v1/accounts/acc_2/disconnect", "POST /v1/accounts/acc_2/connect",
+        "DELETE /v1/accounts/acc_2",
+    ]  # fmt: skip
+    assert rest.bodies()[:2] == [{"name": "Grid", "is_default": True}, {"password": None}]
+    rest.fails(ConfigError, lambda c: c.accounts.update("acc_2"))
 
 
 def test_set_price(rest, reply):

@@ -125,6 +125,25 @@ def test_what_cannot_be_made_is_refused_by_its_field(pointer: str, parts: Json, 
     assert owner.get("/accounts") == []
 
 
+def test_sent_again_with_its_key_it_is_the_same_account(owner: Api) -> None:
+    def send(key: str, **parts: Any) -> Any:
+        headers = {"Idempotency-Key": key}
+        return owner.call("POST", "/accounts", json={"kind": "SIM", **parts}, headers=headers)
+
+    first, again, other = send("a", name="One"), send("a", name="One"), send("b", name="One")
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+    assert other.json()["id"] != first.json()["id"]
+    assert send("a", name="Two").json()["code"] == "idempotency_key_reused"
+    asked = {"kind": "TERMINAL", "server": "S", "login": 3, "password": "x"}
+    linked = [send("c", **asked).json() for _ in range(2)]
+    assert linked[0] == linked[1]
+    assert parse_token(linked[0]["connector_token"])
+    body(owner.call("DELETE", "/accounts/" + first.json()["id"]))
+    assert send("a", name="One").json()["id"] != first.json()["id"]
+
+
 # --- terminals -------------------------------------------------------------------------------
 
 

@@ -247,6 +247,20 @@ class AccountSummary(Struct, frozen=True, kw_only=True):
     status: str
     error: str | None = None
     is_default: bool = False
+    leverage: int | None = None
+    driver: str | None = None
+    profile: str | None = None
+    seed: int | None = None
+    created_at: datetime | None = None
+
+
+class CreatedAccount(AccountSummary, frozen=True, kw_only=True):
+    """A new account; `connector_token` lets its terminal dial in, and is told this once."""
+
+    connector_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"CreatedAccount(id={self.id!r}, kind={self.kind!r}, status={self.status!r}, ...)"
 
 
 class Symbol(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from fxsocket_server.gateway.messages import market_state
 from fxsocket_server.gateway.accounts.requests import Driver
+from fxsocket_server.gateway.messages import market_state
 from fxsocket_server.gateway.ports import Connector
 from fxsocket_server.gateway.views import price_number, time_or_none, time_text
 from fxsocket_server.model.account import Account, AccountFigures

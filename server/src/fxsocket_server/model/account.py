@@ -32,6 +32,8 @@ class Account(Struct, frozen=True, kw_only=True):
     driver: str | None = None
     deposit: int | None = None
     is_disconnected: bool = False  # by its user, until it is connected again
+    made_with_key: str | None = None  # the Idempotency-Key of the request that made it
+    made_as: str = ""  # a digest of that request
 
 
 class AccountFigures(Struct, frozen=True, kw_only=True, gc=False):

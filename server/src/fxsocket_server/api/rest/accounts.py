@@ -5,8 +5,10 @@ from starlette.responses import Response
 
 from fxsocket_server.api.request import (
     account_of,
+    answer_response,
     body_of,
     context_of,
+    header_of,
     integer_parameter,
     json_response,
     lane_of,
@@ -16,9 +18,11 @@ from fxsocket_server.api.request import (
     text_parameter,
 )
 from fxsocket_server.core import limits
+from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.accounts.manage import AccountManager
 from fxsocket_server.gateway.accounts.requests import AccountPatch, account_request
+from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.gateway import LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market_views import (
@@ -68,8 +72,10 @@ async def get_one(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """POST /accounts."""
     asked = account_request(object_of(request))
-    made = await _manager(request).create(principal_of(request), asked)
-    return json_response(created_view(_summary(request, made.linked), made.token))
+    key = header_of(request, b"idempotency-key")
+    made = await _manager(request).create(principal_of(request), asked, key)
+    view = created_view(_summary(request, made.linked), made.token)
+    return answer_response(Answer(200, encode(view), replayed=made.replayed))
 
 
 async def update(request: Request) -> Response:

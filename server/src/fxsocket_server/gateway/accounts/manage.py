@@ -15,8 +15,10 @@ from fxsocket_server.gateway.accounts.requests import (
     AccountRequest,
     check_name,
     check_password,
+    digest_of,
 )
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.requests import check_key
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, OrderStatus
 from fxsocket_server.security.principal import Principal
@@ -53,6 +55,7 @@ class Made(Struct, frozen=True):
 
     linked: LinkedAccount
     token: str | None
+    replayed: bool = False
 
     def __repr__(self) -> str:
         return f"Made({self.linked.account.id!r}, ***)"
@@ -67,25 +70,45 @@ class AccountManager:
         self._runner = runner
         self._turn = asyncio.Lock()
 
-    async def create(self, principal: Principal, request: AccountRequest) -> Made:
-        """Make an account and run it.
+    async def create(
+        self, principal: Principal, request: AccountRequest, key: str | None = None
+    ) -> Made:
+        """Make an account and run it; sent again with the same key it is the one that was made.
 
-        Raises `account_exists`, `account_limit`, `forbidden`, `validation_error`, `unavailable`.
+        Raises `account_exists`, `account_limit`, `forbidden`, `idempotency_key_reused`,
+        `validation_error`, `unavailable`.
         """
         if principal.account_ids is not None:
             raise Problem(
                 "forbidden",
                 "this key is for chosen accounts; make accounts with a key for all of them",
             )
+        check_key(key)
         async with self._turn:
+            if (made := self._made_before(principal, request, key)) is not None:
+                return made
             existing = [linked.account for linked in self._gateway.accounts.values()]
-            new = self._registry.design(principal.user_id, request, existing)
+            new = self._registry.design(principal.user_id, request, existing, key)
             await _stored(self._registry.add, new)
             try:
                 return Made(await self._runner.open(new.account), new.token)
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(self._registry.remove, new.account))
                 raise
+
+    def _made_before(
+        self, principal: Principal, request: AccountRequest, key: str | None
+    ) -> Made | None:
+        for linked in self._gateway.visible(principal) if key is not None else ():
+            if linked.account.made_with_key == key:
+                if linked.account.made_as != digest_of(request):
+                    raise Problem(
+                        "idempotency_key_reused",
+                        f"key {key!r} made account {linked.account.id} from another request; send "
+                        "the same body again, or a new key",
+                    )
+                return Made(linked, self._registry.token_of(linked.account), replayed=True)
+        return None
 
     async def update(
         self, principal: Principal, account_id: str, patch: AccountPatch

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.core.clock import Clock
@@ -12,7 +13,7 @@ from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.secret import Secret
 from fxsocket_server.gateway.accounts.make import login_of, simulated_account, terminal_account
 from fxsocket_server.gateway.accounts.passwords import Passwords
-from fxsocket_server.gateway.accounts.requests import AccountRequest, Driver
+from fxsocket_server.gateway.accounts.requests import AccountRequest, Driver, digest_of
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, Platform
 from fxsocket_server.security.connector_tokens import mint_key, token_of
@@ -28,6 +29,10 @@ class AccountStore(Protocol):
         self, account: Account, *, connector_key: str | None, password: SealedRow | None
     ) -> None:
         """Store a new account; raises `account_exists` for a login that is linked already."""
+        ...
+
+    def connector_keys(self, account_id: str) -> list[str]:
+        """The names of its tokens, oldest first."""
         ...
 
     def update_account(self, account: Account) -> None:
@@ -89,12 +94,25 @@ class AccountRegistry:
         self._accounts_max = accounts_max
 
     def design(
-        self, user_id: str, request: AccountRequest, existing: Collection[Account]
+        self,
+        user_id: str,
+        request: AccountRequest,
+        existing: Collection[Account],
+        key: str | None = None,
     ) -> NewAccount:
         """The account that a user asks for beside those there are; nothing is stored.
 
         Raises `account_limit`, `validation_error`.
         """
+        new = self._designed(user_id, request, existing)
+        if key is None:
+            return new
+        account = replace(new.account, made_with_key=key, made_as=digest_of(request))
+        return replace(new, account=account)
+
+    def _designed(
+        self, user_id: str, request: AccountRequest, existing: Collection[Account]
+    ) -> NewAccount:
         held = sum(account.user_id == user_id for account in existing)
         if held >= self._accounts_max:
             raise Problem(
@@ -150,6 +168,11 @@ class AccountRegistry:
             balance=request.balance,
         )
         return NewAccount(account=account, secret_id=self._ids.make("sec_"))
+
+    def token_of(self, account: Account) -> str | None:
+        """The connector token that an account was made with; None of a simulated one."""
+        keys = self.store.connector_keys(account.id)
+        return token_of(self._pepper, keys[0]).text if keys else None
 
     def add(self, new: NewAccount) -> None:
         """Store a designed account with its token's name and its password, or nothing; blocks.

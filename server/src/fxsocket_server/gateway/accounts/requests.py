@@ -1,12 +1,13 @@
 """Bodies that make and change accounts, and what must hold before anything is stored."""
 
+import hashlib
 from enum import StrEnum
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from fxsocket_server.core import limits
-from fxsocket_server.core.codec import convert
+from fxsocket_server.core.codec import convert, encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.core.secret import Secret
 from fxsocket_server.model.enums import AccountKind, Platform
@@ -73,6 +74,12 @@ def account_request(body: dict[str, Any]) -> AccountRequest:
     else:
         _check_simulated(request)
     return request
+
+
+def digest_of(request: AccountRequest) -> str:
+    """What tells whether two requests ask for the same; a password is no part of it."""
+    asked = {name: getattr(request, name) for name in request.__struct_fields__}
+    return hashlib.sha256(encode({**asked, "password": None})).hexdigest()
 
 
 def check_name(name: str | UnsetType | None) -> None:
