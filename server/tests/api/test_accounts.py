@@ -139,7 +139,7 @@ def test_sent_again_with_its_key_it_is_the_same_account(owner: Api) -> None:
     asked = {"kind": "TERMINAL", "server": "S", "login": 3, "password": "x"}
     linked = [send("c", **asked).json() for _ in range(2)]
     assert linked[0] == linked[1]
-    assert parse_token(linked[0]["connector_token"])
+    assert linked[0]["connector_token"] == parse_token(linked[0]["connector_token"]).text
     body(owner.call("DELETE", "/accounts/" + first.json()["id"]))
     assert send("a", name="One").json()["id"] != first.json()["id"]
 
@@ -372,6 +372,8 @@ def test_what_was_removed_is_not_known_any_more(world: World, owner: Api) -> Non
     assert world.do(lambda: len(world.bus._subscriptions)) == topics - 1
     assert gone["id"] not in [account.id for account in world.store.accounts()]
     assert world.journal.order(gone["id"], placed["id"]) is not None  # the journal forgets nothing
+    assert world.journal.events(gone["id"], 0, 100)[-1].type == "terminal.disconnected"
+    assert world.do(lambda: world.gateway.has_published(gone["id"])).error == "removed"
 
 
 def test_a_removed_terminal_s_token_lets_nobody_in(world: World, owner: Api) -> None:

@@ -1,6 +1,7 @@
 """Runs accounts: brings them up from the store and the journal, connects them, takes them down."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from fxsocket_server.bootstrap.accounts import connect_sim, load_profile
 from fxsocket_server.bootstrap.crash import CrashPoint, never
@@ -9,7 +10,8 @@ from fxsocket_server.broker.profile import Profile
 from fxsocket_server.connectors.bridge.connector import BridgeConnector
 from fxsocket_server.connectors.bridge.listener import Peer
 from fxsocket_server.connectors.sim.connector import SimConnector
-from fxsocket_server.gateway.accounts.manage import DISCONNECTED
+from fxsocket_server.core.errors import Problem
+from fxsocket_server.gateway.accounts.manage import DISCONNECTED, REMOVED
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
@@ -138,9 +140,11 @@ class Accounts:
         """Run an account no more; the gateway does not know it any longer."""
         if linked.account.kind is AccountKind.TERMINAL:
             self._terminals.unlink(linked)
-        self._gateway.accounts.pop(linked.account.id, None)
         if linked.lane is not None:
+            with suppress(Problem):  # a full disk keeps nobody from removing an account
+                await linked.lane.on_terminal(False, REMOVED)
             await linked.lane.connector.stop()
+        self._gateway.remove(linked)
         if linked.market is not None:
             linked.market.close()
-        linked.status, linked.error = AccountStatus.DISCONNECTED, "removed"
+        linked.status, linked.error = AccountStatus.DISCONNECTED, REMOVED

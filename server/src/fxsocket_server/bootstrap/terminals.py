@@ -14,7 +14,7 @@ from fxsocket_server.connectors.bridge.listener import Peer
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.fxb.messages import TerminalAccount
-from fxsocket_server.gateway.accounts.manage import DISCONNECTED
+from fxsocket_server.gateway.accounts.manage import DISCONNECTED, REMOVED
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
@@ -96,7 +96,7 @@ class TerminalAccounts:
     def unlink(self, linked: LinkedAccount) -> None:
         """Forget an account's terminal: its tokens let nobody in any more."""
         connector = self._connectors.pop(linked.account.id)
-        connector.send_away("removed")
+        connector.send_away(REMOVED)
         for key, peer in tuple(self._peers.items()):
             if peer.connector is connector:
                 del self._peers[key]

@@ -124,14 +124,14 @@ SIM_FAULTS = 32  # faults in force at once on one account
 SIM_LOST_REPLIES = 1_000  # the newest ones, for whoever looks them up
 SIM_WAITING_COMMANDS = 10_000  # commands that a fault delays or holds back; then 10024
 
-# --- process ---------------------------------------------------------------------------------
 # --- accounts and their secrets --------------------------------------------------------------
 ACCOUNTS = 200  # of one user; a simulated one takes some memory and ticks all day
+REMOVED_ACCOUNTS = 100  # the newest, which open streams may still look up
 ACCOUNT_NAME_CHARS = 64
 PASSWORD_CHARS = 256  # MetaTrader's own have at most 16
 KEK_COMMAND_MS = 30_000  # a program that keeps keys answers within this time
 
-# --- shutdown --------------------------------------------------------------------------------
+# --- process ---------------------------------------------------------------------------------
 SHUTDOWN_MS = 1_500  # Ctrl-C ends within 2 s
 GC_ALLOCATIONS = 25_000  # between two looks for cycles; an order leaves some hundred objects
 

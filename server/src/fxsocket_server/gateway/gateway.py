@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from fxsocket_server.core import limits
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.core.ids import IdFactory
@@ -57,7 +58,19 @@ class Gateway:
         self.history = history
         self.accounts: dict[str, LinkedAccount] = {}
         self.default_accounts: dict[str, str] = {}  # of users that have chosen one
+        self._removed: dict[str, LinkedAccount] = {}  # the newest, for streams that still look
         bus.subscribe("terminal.*", self._on_terminal)
+
+    def remove(self, linked: LinkedAccount) -> None:
+        """Know an account no more, but for streams that were sending of it."""
+        self.accounts.pop(linked.account.id, None)
+        self._removed[linked.account.id] = linked
+        if len(self._removed) > limits.REMOVED_ACCOUNTS:
+            del self._removed[next(iter(self._removed))]
+
+    def has_published(self, account_id: str) -> LinkedAccount:
+        """An account that is there, or was until lately; raises LookupError."""
+        return self.accounts.get(account_id) or self._removed[account_id]
 
     def _on_terminal(self, message: object) -> None:
         assert isinstance(message, TerminalMessage)

@@ -132,7 +132,7 @@ class GatewayBackend:
 
     def account(self, account_id: str) -> StreamAccount:
         """An account that has published; raises LookupError."""
-        return LinkedView(self._gateway.accounts[account_id])
+        return LinkedView(self._gateway.has_published(account_id))
 
     # --- events ------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class GatewayBackend:
         then: Callable[[Candle | None], None],
     ) -> None:
         """Give `then` the candle that the newest tick fell into; None before the first."""
-        then(_market_of(self._gateway.accounts[account_id]).live_candle(symbol, timeframe))
+        then(_market_of(self._gateway.has_published(account_id)).live_candle(symbol, timeframe))
 
     async def positions(self, account_id: str) -> PositionsNow:
         """The open positions, all that they tell being durable; raises Problem."""

@@ -100,9 +100,8 @@ class AsyncAccountsResource:
 
         Raises ConflictError while an order of it has no outcome.
         """
-        return await self._requester.send(
-            Call("DELETE", path("accounts", account_id), _read_summary)
-        )
+        where = path("accounts", account_id)
+        return await self._requester.send(Call("DELETE", where, _read_summary))
 
     async def halt(self, account_id: str, reason: str) -> Account:
         """Stop opening on an account until `resume`; closing and cancelling go on."""

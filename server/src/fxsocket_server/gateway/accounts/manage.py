@@ -26,7 +26,7 @@ from fxsocket_server.security.vault import VaultError
 
 P = ParamSpec("P")
 
-DISCONNECTED = "disconnected by its user"
+DISCONNECTED, REMOVED = "disconnected by its user", "removed"
 _OUTCOME_OPEN = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
 
 
