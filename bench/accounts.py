@@ -1,8 +1,8 @@
 """What an account costs: memory, CPU and time to make, and whether fifty starve each other's ticks.
 
-`python bench/accounts.py [--accounts 50] [--seconds 10]` runs a demo server and measures it with its
-one account, makes the others over REST and measures again. One connection reads every symbol of all
-of them. Writes bench/results/accounts.json.
+`python bench/accounts.py [--accounts 50] [--seconds 10]` measures a demo server with its one
+account, makes the others over REST and measures again. One connection reads every symbol of all of
+them. Writes bench/results/accounts.json.
 """
 
 import argparse

@@ -13,6 +13,7 @@ from fxsocket_server.channels.conflation import LateTick, LateValue
 from fxsocket_server.channels.staleness import Condition
 from fxsocket_server.channels.topics import Topic
 from fxsocket_server.core.codec import encode
+from fxsocket_server.core.secret import redacted
 from fxsocket_server.model.facts import Quote
 from fxsocket_server.model.units import POWERS
 
@@ -181,8 +182,9 @@ def reply(kind: str, frame_id: FrameId, **members: object) -> bytes:
 
 
 def error(code: str, detail: str, frame_id: FrameId = None, **members: object) -> bytes:
-    """A refusal that is no problem of the catalogue's whole form."""
-    return encode({"type": "error", "id": frame_id, "code": code, "detail": detail, **members})
+    """A refusal that is no problem of the catalogue's whole form; it repeats no misplaced key."""
+    frame = encode({"type": "error", "id": frame_id, "code": code, "detail": detail, **members})
+    return redacted(frame.decode()).encode()
 
 
 def result(frame_id: FrameId, member: str, body: bytes, replayed: bool) -> bytes:

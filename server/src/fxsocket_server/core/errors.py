@@ -11,6 +11,7 @@ A status below 500 means that the request was judged; 503 means that nothing was
 from msgspec import Struct
 
 from fxsocket_server.core.catalogue import CATALOGUE
+from fxsocket_server.core.secret import redacted
 
 
 class FieldError(Struct, frozen=True):
@@ -32,11 +33,16 @@ class Problem(Exception):
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
     ) -> None:
+        detail = redacted(detail)
         super().__init__(detail)
         self.kind = CATALOGUE[code]
         self.detail = detail
-        self.errors = errors or ((FieldError(pointer, detail),) if pointer else ())
+        self.errors = _redacted(errors) or ((FieldError(pointer, detail),) if pointer else ())
         self.retry_after_s = retry_after_s
+
+
+def _redacted(errors: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
+    return tuple(FieldError(redacted(e.pointer), redacted(e.message)) for e in errors)
 
 
 class JournalUnavailable(Problem):
