@@ -14,7 +14,8 @@ from pathlib import Path
 from fxsocket_server.core.ids import base62
 
 CANARY = "canary-password-"
-_KEPT = re.compile(
+# Files that are there to hold secrets, and published examples of the bridge's handshake.
+_KEPT = re.compile(r"pepper|kek.*|\.kek-draft|password.*|.*\.pem|handshake\.json")
     r"pepper|kek\d+_\w+|\.kek-draft|password.*|.*\.pem"
 )  # files that are to hold secrets
 _PASSING = {"journal.reserve", "lock"}
