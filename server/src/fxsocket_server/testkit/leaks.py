@@ -16,8 +16,6 @@ from fxsocket_server.core.ids import base62
 CANARY = "canary-password-"
 # Files that are there to hold secrets, and published examples of the bridge's handshake.
 _KEPT = re.compile(r"pepper|kek.*|\.kek-draft|password.*|.*\.pem|handshake\.json")
-    r"pepper|kek\d+_\w+|\.kek-draft|password.*|.*\.pem"
-)  # files that are to hold secrets
 _PASSING = {"journal.reserve", "lock"}
 _CHECKED = (rb"fxs_(?:test|live)_[0-9A-Za-z]{38}", rb"fxc_[0-9A-Za-z]{54}")
 _CHECK_CHARS = 6
