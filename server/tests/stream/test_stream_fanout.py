@@ -149,6 +149,16 @@ def test_a_tick_that_comes_during_a_round_waits_for_the_next():
     assert [reader.shown() for reader in world.readers] == [[1, 2]] * 4
 
 
+def test_nobody_s_queue_grows_past_its_limit_however_fast_ticks_come():
+    world = World(5, flush_ms=1, group_readers=2, queue_messages=10)
+    for n in range(1, 101):
+        world.tick()
+        assert all(len(reader.wire.outbox) <= 10 for reader in world.readers), n
+    world.timers.settle()
+    assert [reader.shown() for reader in world.readers] == [list(range(1, 101))] * 5
+    assert all(len(reader.writes) < 15 for reader in world.readers)
+
+
 def test_readers_with_equal_ticks_share_the_joined_bytes():
     world = World(3, flush_ms=1)
     world.subscriptions.remove(world.readers[2], ACC, "G")

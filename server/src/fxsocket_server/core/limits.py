@@ -93,6 +93,7 @@ STREAM_HEARTBEAT_SCANS = 10  # looks at every connection within one heartbeat
 STREAM_CLOSE_MS = 5_000  # a client has this long to read what is left and answer a close
 STREAM_FLUSH_MS = 1  # ticks that come this soon after a write leave together
 STREAM_FLUSH_MS_MAX = 1_000  # more would look like a dead stream
+STREAM_QUEUE_MESSAGES = 256  # published between two writes to a connection; 50 KB of ticks
 STREAM_GROUP_READERS = 64  # written to in one turn of the event loop: a third of a millisecond
 REPLAY_TURN_TICKS = 64  # ticks of a `max` replay between two turns of the event loop
 

@@ -21,5 +21,6 @@ class StreamBounds(Struct, frozen=True, kw_only=True):
     stall_ms: int = limits.STREAM_STALL_MS
     close_ms: int = limits.STREAM_CLOSE_MS
     flush_ms: float = limits.STREAM_FLUSH_MS
+    queue_messages: int = limits.STREAM_QUEUE_MESSAGES
     group_readers: int = limits.STREAM_GROUP_READERS
     stale_ms: int = limits.QUOTE_STALE_MS

@@ -24,6 +24,8 @@ class Fanout:
         self._timers = timers
         self._flush_ms = bounds.flush_ms
         self._group = bounds.group_readers
+        self._queue_messages = bounds.queue_messages
+        self._queued = 0  # messages since the last round began
         self._joiner = Joiner()
         # By identity, as they were when a message came: who unsubscribes meanwhile still has it.
         self._waiting: dict[int, tuple[Connection, ...]] = {}
@@ -39,18 +41,35 @@ class Fanout:
         self.flush(readers)
 
     def flush(self, connections: tuple[Connection, ...]) -> None:
-        """Write what these have queued, in this round or the next."""
+        """Write what these have queued, in this round or the next.
+
+        Nobody's queue grows past its limit: whoever publishes that fast waits for the writes.
+        """
         self._waiting[id(connections)] = connections
-        self._go_on()
+        self._queued += 1
+        if self._queued >= self._queue_messages:
+            self._write_all()
+        else:
+            self._go_on()
 
     def _go_on(self) -> None:
         """Begin a round if one is due."""
         if self._waiting and not self._is_writing and not self._is_cooling:
             self._begin()
 
+    def _write_all(self) -> None:
+        """Finish the round under way, and the next one too."""
+        rest, self._round = self._round, self._next_round()
+        for connection in chain(rest, self._round):
+            connection.wire.flush(self._joiner)
+
+    def _next_round(self) -> Iterator[Connection]:
+        waiting, self._waiting = self._waiting, {}
+        self._queued = 0
+        return chain.from_iterable(waiting.values())
+
     def _begin(self) -> None:
-        self._round = chain.from_iterable(self._waiting.values())
-        self._waiting = {}
+        self._round = self._next_round()
         self._is_writing = True
         if self._flush_ms > 0:
             self._is_cooling = True
