@@ -55,6 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     fault: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
     journal_reserve_mb: int = limits.JOURNAL_RESERVE_MB
     stream_flush_ms: float = limits.STREAM_FLUSH_MS
     account_limit: int = limits.ACCOUNTS

@@ -33,6 +33,9 @@ BODIES: dict[str, Callable[["Holdings"], Any]] = {
     "CloseAllRequest": lambda of: {"symbol": "USDJPY"},
     "CloseByRequest": lambda of: {"position_id": of.hedge},
     "Halt": lambda of: {"reason": "news"},
+    "KeyChange": lambda of: {"name": "renamed"},
+    "KeyRequest": lambda of: {"name": "bot", "scope": "read", "accounts": [of.account]},
+    "KeyRotation": lambda of: {"overlap_s": 60},
     "OrderPatch": lambda of: {"sl": 1.0},
     "OrderRequest": lambda of: order_of(),
     "PositionPatch": lambda of: {"sl": 1.0},
@@ -59,6 +62,7 @@ class Holdings(Struct):
     client_order: str
     position: str
     hedge: str
+    key: str
     ids: frozenset[str]
 
 
@@ -86,16 +90,20 @@ class Cast:
     def _holdings(self, account: str, user: str = "usr_test") -> Holdings:
         """Trade a little on an account, with words that nobody else must ever read."""
         api = self._api(self.world.add_key(user=user, accounts=(account,)))
+        key = self._key_id(self.world.add_key(user=user, accounts=(account,)))
         word = f"{SECRET_COMMENT}-{account.replace('_', '-')}"
         resting = api.place(type="BUY_LIMIT", price=1.05, client_order_id=word, comment=word)
         first, second = api.place(comment=word), api.place(type="SELL", comment=word)
         deals = [deal["id"] for deal in api.get("/history/deals")["data"]]
         api.close()
         return Holdings(
-            account, resting["id"], word, first["position_id"], second["position_id"],
-            frozenset([account, resting["id"], word, first["id"], second["id"],
+            account, resting["id"], word, first["position_id"], second["position_id"], key,
+            frozenset([account, resting["id"], word, first["id"], second["id"], key,
                        first["position_id"], second["position_id"], *deals]),
         )  # fmt: skip
+
+    def _key_id(self, secret: str) -> str:
+        return self.world.do(lambda: self.world.keyring.authenticate(secret)).key_id
 
     def _heads(self) -> list[int]:
         return [self.world.lane(of.account).book.head_seq for of in (self.sibling, self.foreign)]
@@ -118,6 +126,8 @@ class Cast:
         body(full.call("POST", f"/accounts/{self.own.account}/resume", json={"reason": "over"}))
         body(full.call("DELETE", "/sim/faults"))
         body(full.call("POST", f"/accounts/{self.own.account}/connect"))
+        if self.world.keyring.key(self.own.key) is None:
+            self.own.key = self._key_id(self.world.add_key(accounts=(self.own.account,)))
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -144,7 +154,10 @@ class Cast:
     def _id(self, path: str, name: str, of: Holdings) -> str:
         """The id that stands in a path."""
         if name == "id":
-            kinds = {"accounts": of.account, "orders": of.order, "positions": of.position}
+            kinds = {
+                "accounts": of.account, "orders": of.order, "positions": of.position,
+                "keys": of.key,
+            }  # fmt: skip
             return kinds[path.split("/")[2]]
         return {"symbol": "EURUSD", "client_order_id": of.client_order}[name]
 
@@ -182,7 +195,7 @@ def same_words(response: httpx2.Response) -> Any:
     """A refusal without what is different each time: the request's id and the name asked for."""
     problem = response.json()
     problem.pop("instance")
-    return re.sub(r"(acc|ord|pos)_\w+|canary[\w-]+", "ID", str(problem))
+    return re.sub(r"(acc|ord|pos|key)_\w+|canary[\w-]+", "ID", str(problem))
 
 
 @EVERY
@@ -201,9 +214,9 @@ def test_without_a_valid_key_nothing_can_be_told_apart(
 def test_a_key_does_what_its_scope_allows_and_nothing_else(
     operation: Operation, scope: Scope, cast: Cast
 ) -> None:
-    assert operation.scope is not None
+    assert isinstance(operation.scope, Scope)
     who, own = scope.name.lower(), cast.own
-    if scope is Scope.FULL and operation.method + operation.path == "DELETE/v1/accounts/{id}":
+    if scope is Scope.FULL and operation.name == "DELETE /v1/accounts/{id}":
         who, own = cast.doomed()
     response = cast.send(operation, who, own)
     if scope < operation.scope:
@@ -249,7 +262,7 @@ BY_ID = pytest.mark.parametrize(
 def test_what_another_account_holds_is_as_if_it_were_not(
     operation: Operation, who: str, target: str, cast: Cast
 ) -> None:
-    nothing = Holdings(NOBODY, "ord_none", "none", "pos_none", "pos_none", frozenset())
+    nothing = Holdings(NOBODY, "ord_none", "none", "pos_none", "pos_none", "key_none", frozenset())
     at = {"X-Account-Id": cast.own.account} if operation.of_account else None
     nobody = cast.send(operation, who, nothing, headers=at)
     response = cast.send(operation, who, getattr(cast, target), headers=at)

@@ -24,11 +24,14 @@ from fxsocket_server.gateway import (
     views,
 )
 from fxsocket_server.gateway.accounts import requests as account_requests
+from fxsocket_server.gateway.keys import requests as key_requests
+from fxsocket_server.gateway.keys import views as key_views
 from fxsocket_server.gateway.orders import check, resolve
 from fxsocket_server.gateway.risk import guard
 from fxsocket_server.gateway.several import batch, close_all, reverse
 from fxsocket_server.security.principal import Scope
 
+from .calls import CALLS, Call, place
 from .client import Api, order_of
 from .contract import Contract, Operation
 from .world import FarConnector, World
@@ -40,6 +43,9 @@ BODIES: dict[str, type[Struct]] = {
     "CloseAllRequest": close_all.CloseAllRequest,
     "CloseByRequest": requests.CloseByRequest,
     "Halt": requests.HaltRequest,
+    "KeyChange": key_requests.KeyChange,
+    "KeyRequest": key_requests.KeyRequest,
+    "KeyRotation": key_requests.RotateRequest,
     "OrderRequest": requests.OrderRequest,
     "OrderPatch": requests.OrderPatch,
     "PositionPatch": requests.PositionPatch,
@@ -51,6 +57,8 @@ BODIES: dict[str, type[Struct]] = {
 ANSWERS: dict[str, type[Struct]] = {
     "Account": market_views.AccountView,
     "AccountSummary": market_views.AccountSummary,
+    "AuditEntry": key_views.AuditView,
+    "AuditPage": key_views.AuditPage,
     "Balance": views.BalanceView,
     "CalcMargin": calc.MarginView,
     "CalcProfit": calc.ProfitView,
@@ -60,6 +68,9 @@ ANSWERS: dict[str, type[Struct]] = {
     "Deal": views.DealView,
     "DealPage": queries.DealPage,
     "HaltState": guard.HaltView,
+    "Key": key_views.KeyView,
+    "KeyPage": key_views.KeyPage,
+    "NewKey": key_views.NewKeyView,
     "Order": views.OrderView,
     "OrderCheck": check.CheckView,
     "OrderPage": queries.OrderPage,
@@ -73,6 +84,8 @@ ANSWERS: dict[str, type[Struct]] = {
     "Symbol": market_views.SymbolView,
     "TerminalState": terminal.TerminalView,
     "TradeFigures": stats.TradeFigures,
+    "Usage": key_views.UsageView,
+    "UsagePage": key_views.UsagePage,
 }
 # Written by hand from bytes and rows; the answers of a running server are held against them.
 BY_HAND = {
@@ -89,6 +102,7 @@ BY_HAND = {
     "Event",
     "EventPage",
     "Health",
+    "KeyLimits",
     "OrderUpdated",
     "Ready",
     "Session",
@@ -125,7 +139,7 @@ def test_an_operation_knows_the_parameters_of_the_contract(name: str) -> None:
 def test_an_operation_needs_the_scope_of_the_contract(name: str) -> None:
     operation = OPERATIONS[name]
     scope = ROUTES[operation.method, operation.route].scope
-    assert operation.scope == ("none" if scope is None else scope.name.lower())
+    assert operation.scope == (scope.name.lower() if isinstance(scope, Scope) else scope)
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -157,7 +171,10 @@ def _takes(kind: type[Struct], body: dict[str, Any]) -> bool:
 
 
 def _some(kind: type[Struct], field: str) -> Any:
-    example = {"symbol": "EURUSD", "type": "BUY", "reason": "news", "kind": "SIM"}
+    example = {
+        "symbol": "EURUSD", "type": "BUY", "reason": "news", "kind": "SIM", "name": "bot",
+        "scope": "trade",
+    }  # fmt: skip
     return example.get(field, 1.0)
 
 
@@ -222,7 +239,7 @@ class Stage:
         api = Api(self.world.root, self.world.add_key(), Contract())
         self.far.silent = True
         for _ in range(count):
-            _order(api, {"X-Account-Id": self.far_account, "X-Request-Timeout-Ms": "1"})
+            place(api, {"X-Account-Id": self.far_account, "X-Request-Timeout-Ms": "1"})
         self.far.silent = False
         api.close()
 
@@ -248,128 +265,6 @@ def stage(world: World, contract: Contract) -> Iterator[Stage]:
     world.failures.clear()  # the broken gateway of a 503 below has logged itself
 
 
-class Call(Struct):
-    """A request that succeeds; the tests below spoil it in one way each."""
-
-    method: str
-    path: str
-    query: dict[str, str] = {}
-    body: dict[str, Any] | None = None
-    headers: dict[str, str] = {}
-
-    def send(self, api: Api, **changed: Any) -> httpx2.Response:
-        """Send it, with some parts changed."""
-        call = structs.replace(self, **changed)
-        options: dict[str, Any] = {"params": call.query, "headers": call.headers}
-        if call.body is not None:
-            options["json"] = call.body
-        return api.call(call.method, call.path, **options)
-
-
-def _order(api: Api, headers: dict[str, str], **order: Any) -> Any:
-    response = api.call("POST", "/orders", json=order_of(**order), headers=headers)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-LIMIT = {"type": "BUY_LIMIT", "price": 1.05}
-CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
-    "getAccount": lambda api, at: Call("GET", "/account"),
-    "listAccounts": lambda api, at: Call("GET", "/accounts"),
-    "getAccountById": lambda api, at: Call("GET", "/accounts/" + api.get("/account")["id"]),
-    "createAccount": lambda api, at: Call("POST", "/accounts", body=_unlinked(api)),
-    "updateAccount": lambda api, at: Call("PATCH", _linked(api), body={"name": "Other"}),
-    "removeAccount": lambda api, at: Call("DELETE", _linked(api)),
-    "connectAccount": lambda api, at: Call("POST", _linked(api) + "/connect"),
-    "disconnectAccount": lambda api, at: Call("POST", _linked(api) + "/disconnect"),
-    "haltAccount": lambda api, at: Call(
-        "POST", f"/accounts/{_other(api)}/halt", body={"reason": "news"}
-    ),
-    "resumeAccount": lambda api, at: Call(
-        "POST", f"/accounts/{_other(api)}/resume", body={"reason": "over"}
-    ),
-    "listSymbols": lambda api, at: Call("GET", "/symbols", {"group": "*USD*", "visible": "true"}),
-    "getSymbol": lambda api, at: Call("GET", "/symbols/EURUSD"),
-    "listQuotes": lambda api, at: Call("GET", "/quotes", {"symbols": "EURUSD,USDCHF"}),
-    "getQuote": lambda api, at: Call("GET", "/quotes/EURUSD"),
-    "listCandles": lambda api, at: Call(
-        "GET", "/candles", {"symbol": "USDJPY", "timeframe": "D1", "limit": "3"}
-    ),
-    "createOrder": lambda api, at: Call("POST", "/orders", body=order_of()),
-    "createOrders": lambda api, at: Call(
-        "POST", "/orders/batch", body={"orders": [order_of(), order_of(volume=1e6)]}
-    ),
-    "closeAllPositions": lambda api, at: Call(
-        "POST", "/positions/close-all", body={"symbol": _order(api, at)["symbol"]}
-    ),
-    "closePositionBy": lambda api, at: Call(
-        "POST",
-        f"/positions/{_order(api, at)['position_id']}/close-by",
-        body={"position_id": _order(api, at, type="SELL")["position_id"]},
-    ),
-    "reversePosition": lambda api, at: Call(
-        "POST", f"/positions/{_order(api, at)['position_id']}/reverse", body={}
-    ),
-    "checkOrder": lambda api, at: Call("POST", "/orders/check", body=order_of()),
-    "listOrders": lambda api, at: Call("GET", "/orders", {"status": "PLACED,FILLED"}),
-    "getOrder": lambda api, at: Call("GET", "/orders/" + _order(api, at)["id"]),
-    "getOrderByClientId": lambda api, at: Call(
-        "GET", "/orders/by-client-id/" + _own(api, at)["client_order_id"]
-    ),
-    "resolveOrder": lambda api, at: _unknown(api),
-    "modifyOrder": lambda api, at: Call(
-        "PATCH", "/orders/" + _order(api, at, **LIMIT)["id"], body={"price": 1.04}
-    ),
-    "cancelOrder": lambda api, at: Call("DELETE", "/orders/" + _order(api, at, **LIMIT)["id"]),
-    "listPositions": lambda api, at: Call("GET", "/positions", {"symbol": "EURUSD"}),
-    "getPosition": lambda api, at: Call("GET", "/positions/" + _order(api, at)["position_id"]),
-    "modifyPosition": lambda api, at: Call(
-        "PATCH", "/positions/" + _order(api, at)["position_id"], body={"sl": 1.05, "tp": None}
-    ),
-    "closePosition": lambda api, at: Call("DELETE", "/positions/" + _order(api, at)["position_id"]),
-    "listDeals": lambda api, at: Call("GET", "/history/deals", {"limit": "5"}),
-    "listDoneOrders": lambda api, at: Call("GET", "/history/orders", {"limit": "5"}),
-    "listClosedPositions": lambda api, at: Call("GET", "/history/positions", {"limit": "5"}),
-    "calcMargin": lambda api, at: Call(
-        "GET", "/calc/margin", {"symbol": "EURUSD", "type": "BUY", "volume": "0.1"}
-    ),
-    "calcProfit": lambda api, at: Call(
-        "GET",
-        "/calc/profit",
-        {
-            "symbol": "EURUSD",
-            "type": "SELL",
-            "volume": "0.1",
-            "open_price": "1.09",
-            "close_price": "1.08",
-        },
-    ),
-    "getStats": lambda api, at: Call("GET", "/stats", {"group_by": "magic,symbol"}),
-    "listEvents": lambda api, at: Call("GET", "/events", {"limit": "5"}),
-    "setSimPrice": lambda api, at: Call(
-        "POST", "/sim/price", body={"symbol": "EURUSD", "bid": 1.0834, "ask": 1.0835}
-    ),
-    "putSimFault": lambda api, at: Call("POST", "/sim/faults", body={"spread_points": 1}),
-    "listSimFaults": lambda api, at: Call("GET", "/sim/faults"),
-    "clearSimFaults": lambda api, at: Call("DELETE", "/sim/faults"),
-    "getHealth": lambda api, at: Call("GET", "/healthz"),
-    "getReadiness": lambda api, at: Call("GET", "/readyz"),
-    "getDocs": lambda api, at: Call("GET", "/docs"),
-    "getOpenapiYaml": lambda api, at: Call("GET", "/openapi.yaml"),
-    "getOpenapiJson": lambda api, at: Call("GET", "/openapi.json"),
-}
-
-
-def _unlinked(api: Api) -> dict[str, Any]:
-    """A terminal's account that is not linked yet."""
-    return {"kind": "TERMINAL", "server": "S", "login": 1 + len(api.get("/accounts"))}
-
-
-def _linked(api: Api) -> str:
-    """The path of an account that nothing else here needs."""
-    return "/accounts/" + str(api.call("POST", "/accounts", json=_unlinked(api)).json()["id"])
-
-
 def _conflict(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     if operation.id == "createAccount":
         call.send(stage.full)
@@ -389,30 +284,6 @@ def _at_the_limit(stage: Stage, call: Call, operation: Operation) -> httpx2.Resp
         registry._accounts_max = most
 
 
-def _other(api: Api) -> str:
-    """The stage's last account, on which nobody opens anything."""
-    connected = [row["id"] for row in api.get("/accounts") if row["status"] == "connected"]
-    return str(connected[-1])
-
-
-def _unknown(api: Api) -> Call:
-    """Settling an order of the stage whose outcome nobody knows."""
-    for account in api.get("/accounts"):
-        if account["status"] == "connected":
-            at = {"X-Account-Id": account["id"]}
-            orders = api.call("GET", "/orders", params={"status": "UNKNOWN"}, headers=at).json()
-            for order in orders["data"]:
-                path = f"/orders/{order['id']}/resolve"
-                body = {"outcome": "NOT_EXECUTED", "reason": "not in the terminal's history"}
-                return Call("POST", path, body=body, headers=at)
-    return Call("POST", "/orders/ord_none/resolve", body={"outcome": "EXECUTED", "reason": "-"})
-
-
-def _own(api: Api, at: dict[str, str]) -> Any:
-    number = len(api.get("/orders", limit=1000)["data"])
-    return _order(api, at, client_order_id=f"own-{number}")
-
-
 def _good(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     return call.send(stage.none if operation.is_open else stage.clients[operation.scope])
 
@@ -426,11 +297,17 @@ def _broken(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     if "X-Account-Id" in operation.names("header"):
         return call.send(stage.full, headers={"X-Account-Id": stage.ended})
     gateway: Any = stage.world.gateway
+    context, parts = stage.world.context, ("keys", "records")
     accounts, gateway.accounts = gateway.accounts, dict.fromkeys(gateway.accounts, object())
+    kept = [getattr(context, part) for part in parts]
     try:
+        for part in parts:
+            setattr(context, part, None)
         return call.send(stage.full)
     finally:
         gateway.accounts = accounts
+        for part, value in zip(parts, kept, strict=True):
+            setattr(context, part, value)
 
 
 def _under_way(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
@@ -467,7 +344,10 @@ def _raw(content: bytes, kind: str) -> Callable[[Stage, Call, Operation], httpx2
 def _foreign(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:
     if "X-Account-Id" in operation.names("header"):
         return call.send(stage.full, headers={"X-Account-Id": "acc_foreign"})
-    return call.send(stage.full, path=re.sub(r"acc_\w+", "acc_foreign", call.path))
+    path = re.sub(r"(acc|key)_\w+", r"\1_foreign", call.path)
+    if operation.id == "createKey":
+        return call.send(stage.full, body={**(call.body or {}), "accounts": ["acc_foreign"]})
+    return call.send(stage.full, path=path)
 
 
 def _lower_scope(stage: Stage, call: Call, operation: Operation) -> httpx2.Response:

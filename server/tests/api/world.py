@@ -38,6 +38,8 @@ from fxsocket_server.gateway.accounts.passwords import Passwords
 from fxsocket_server.gateway.accounts.registry import AccountRegistry
 from fxsocket_server.gateway.changes import AccountState
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.keys.records import Records
+from fxsocket_server.gateway.keys.service import Keys, Minting
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.ports import Capabilities, FactSink, Unreachable
@@ -46,7 +48,8 @@ from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountStatus
 from fxsocket_server.model.facts import Lookup, LookupState, Report, TradeRequest
 from fxsocket_server.model.units import fixed_of
-from fxsocket_server.security.keys import ApiKey, Keyring, digest_of, mint_secret
+from fxsocket_server.security.key_format import digest_of, mint_secret
+from fxsocket_server.security.keys import ApiKey, Keyring
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.security.vault import Vault
@@ -55,6 +58,7 @@ from fxsocket_server.storage.app.store import AppStore
 from fxsocket_server.storage.history.bundled import BundledHistory
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.key_files import KeyFiles
+from fxsocket_server.workers.risk import Rules
 
 T = TypeVar("T")
 
@@ -255,9 +259,17 @@ class World:
         self.journal = SqliteJournal(self.journal_path, asyncio.get_running_loop())
         self.store = AppStore(f"sqlite:///{self._folder / 'app.db'}")
         self.bus = InProcessBus(lambda topic, error: self.failures.append(error))
-        self.keyring = Keyring(PEPPER, self.store.api_keys(), self.clock.wall_ms)
+        keys, self.keys_version = self.store.keys.changed_since(-1)
+        self.keyring = Keyring(PEPPER, keys, self.clock.wall_ms)
         self.gateway = Gateway(self.journal, self.bus, self.clock, self.ids, BundledHistory())
         self.journal.on_failure(self._rebuild)
+        self.rules = RuleBook()
+        self.stored_rules = Rules(self.rules, self.store.risk_rules, self._note)
+        self.keys = Keys(
+            self.store.keys, self.keyring, self.bus, self.clock, self.ids,
+            Minting(PEPPER, SplitMix64(8).bytes), self.gateway.kinds, self.stored_rules.reload,
+        )  # fmt: skip
+        self.records = Records(self.store.keys, self.clock, self.keyring, self.gateway.use)
         self.context = Context(
             gateway=self.gateway,
             keyring=self.keyring,
@@ -269,8 +281,10 @@ class World:
             version="1.2.3",
             spec_folder=spec_folder(),
             is_ready=lambda: self.not_ready,
-            log=lambda *_, **fields: self.failures.append(fields.get("exc_info")),
             accounts=self._manager(),
+            log=self._note,
+            keys=self.keys,
+            records=self.records,
         )
         self.rest = RestServer(build_app(self.context), "127.0.0.1", 0, bounds=self._bounds)
         await self.rest.start()
@@ -284,10 +298,13 @@ class World:
             random_bytes=os.urandom, pepper=PEPPER, accounts_max=ACCOUNTS_MAX,
         )  # fmt: skip
         self.running = StillAccounts(
-            Settings(), self.gateway, self.store, OpenGate(), RuleBook(), self.peers, PEPPER,
-            lambda *_, **fields: self.failures.append(fields.get("exc_info")),
+            Settings(), self.gateway, self.store, OpenGate(), self.rules, self.peers, PEPPER,
+            self._note,
         )  # fmt: skip
         return AccountManager(self.gateway, self.registry, self.running)
+
+    def _note(self, *_: object, **fields: object) -> None:
+        self.failures.append(fields.get("exc_info"))
 
     def _rebuild(self) -> None:
         for lane in self.lanes():
@@ -372,7 +389,10 @@ class World:
         connector = kind(account.id, terms, profile.symbols, feed, OpenGate())
         state = self.journal.open_account(account.id, account.user_id, self.ids.make(""))
         connector.rebuild(state)
-        lane = Lane(account, connector, self.journal, self.bus, self.clock, self.ids, state, never)
+        lane = Lane(
+            account, connector, self.journal, self.bus, self.clock, self.ids, state, never,
+            lambda *_, **__: None, self.rules,
+        )  # fmt: skip
         market = MarketData(lane, self.bus, self.gateway.history, profile.zone)
         self.gateway.accounts[account.id] = LinkedAccount(
             account, AccountStatus.CONNECTED, lane, market, connector
@@ -390,6 +410,7 @@ class World:
         accounts: tuple[str, ...] | None = None,
         default: str | None = None,
         expires_ms: int | None = None,
+        **parts: Any,
     ) -> str:
         """Mint a key, store it, let it in, and return its secret."""
         secret = mint_secret(SplitMix64(next(self._numbers)).bytes)
@@ -403,17 +424,18 @@ class World:
             default_account_id=default,
             created_ms=self.clock.wall_ms(),
             expires_ms=expires_ms,
+            **parts,
         )
-        self.store.put_key(key)
+        self.store.keys.put(key)
         self.do(lambda: self.keyring.put(key))
         return secret
 
     def revoke(self, secret: str) -> None:
         """Take a key back."""
         digest = digest_of(PEPPER, secret)
-        [key] = [key for key in self.store.api_keys() if key.digest == digest]
+        [key] = [key for key in self.store.keys.valid() if key.digest == digest]
         revoked = replace(key, revoked_ms=self.clock.wall_ms())
-        self.store.put_key(revoked)
+        self.store.keys.put(revoked)
         self.do(lambda: self.keyring.put(revoked))
 
     def drain(self, secret: str, limiter: RateLimiter) -> None:

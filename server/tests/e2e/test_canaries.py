@@ -17,7 +17,7 @@ import requests
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from fxsocket_server.security.keys import mint_secret
+from fxsocket_server.security.key_format import mint_secret
 from fxsocket_server.testkit.leaks import CANARY, leaks_in, leaks_under
 from fxsocket_server.testkit.process import ServerProcess, TerminalProcess
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import structlog
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -29,10 +30,12 @@ from fxsocket_server.core.rng import SplitMix64
 from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
+from fxsocket_server.gateway.messages import KeyMessage
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.enums import AccountKind, AccountStatus, MarginMode
-from fxsocket_server.security.keys import ApiKey, Keyring, digest_of
+from fxsocket_server.security.key_format import digest_of
+from fxsocket_server.security.keys import ApiKey, Keyring
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
@@ -344,14 +347,30 @@ class World:
         user_id: str = "usr_1",
         scope: Scope = Scope.FULL,
         accounts: tuple[str, ...] | None = None,
+        **parts: Any,
     ) -> str:
         """Make a key; its id is `key_` + its secret."""
         made = ApiKey(
             id="key_" + secret, user_id=user_id, name=secret, digest=digest_of(PEPPER, secret),
-            scope=scope, account_ids=accounts, default_account_id=None, created_ms=0,
+            scope=scope, account_ids=accounts, default_account_id=None, created_ms=0, **parts,
         )  # fmt: skip
         self.keyring.put(made)
         return secret
+
+    def change(self, secret: str, **parts: Any) -> None:
+        """Change a key, as another part of the server tells it."""
+        key = self.keyring.key("key_" + secret)
+        assert key is not None
+        self.tell(replace(key, **parts))
+
+    def tell(self, key: ApiKey) -> None:
+        """Put a key in force and let the stream hear of it."""
+        self.keyring.put(key)
+        self.bus.publish("keys." + key.id, KeyMessage(key))
+
+    def revoke(self, secret: str) -> None:
+        """Take a key back."""
+        self.change(secret, revoked_ms=self.clock.wall_ms())
 
     @asynccontextmanager
     async def client(

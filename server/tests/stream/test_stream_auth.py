@@ -155,7 +155,7 @@ def test_revoking_a_key_closes_its_connections_only(play):
             world.client("other") as other,
             world.client(None) as waiting,
         ):
-            world.hub.revoke("key_full")
+            world.revoke("full")
             for client in (one, two):
                 assert await refused(client) == "the API key was revoked"
             assert await other.settle() == []

@@ -147,7 +147,7 @@ def test_closing_a_reader_from_our_side_releases_the_feed_too(play, make_feed, t
             while (await raw.recv())["type"] != "tick":
                 pass
             assert world.hub.held("acc_1", True)
-            world.hub.revoke("key_full")
+            world.revoke("full")
             assert not world.hub.held("acc_1", True)
 
     play(story, account=False)

@@ -255,7 +255,7 @@ def test_a_close_with_a_code_that_none_may_have_is_a_protocol_error(play, masked
 def test_a_client_that_never_answers_a_close_is_dropped(play):
     async def story(world):
         async with world.raw() as raw:
-            world.hub.revoke("key_full")
+            world.revoke("full")
             await raw.recv()
             assert (await raw.frame())[0] == 8
             assert len(world.hub._connections) == 1

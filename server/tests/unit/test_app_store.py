@@ -73,39 +73,39 @@ def test_an_account_is_added_once(store: AppStore) -> None:
 def test_keys_come_back_whole(store: AppStore, url: str) -> None:
     keys = [key("key_1"), key("key_2", account_ids=None, default_account_id=None, expires_ms=None)]
     for one in keys:
-        store.put_key(one)
+        store.keys.put(one)
     store.close()
     again = AppStore(url)
-    assert again.api_keys() == keys
+    assert again.keys.valid() == keys
     again.close()
 
 
 def test_a_key_is_replaced_by_its_next_version(store: AppStore) -> None:
-    store.put_key(key("key_1"))
+    store.keys.put(key("key_1"))
     changed = replace(key("key_1"), name="new", scope=Scope.READ)
-    store.put_key(changed)
-    assert store.api_keys() == [changed]
+    store.keys.put(changed)
+    assert store.keys.valid() == [changed]
 
 
 def test_one_secret_is_one_key(store: AppStore) -> None:
-    store.put_key(key("key_1"))
+    store.keys.put(key("key_1"))
     newer = replace(key("key_2"), digest=b"key_1")
-    store.put_key(newer)
-    assert store.api_keys() == [newer]
+    store.keys.put(newer)
+    assert store.keys.valid() == [newer]
 
 
 def test_revoked_keys_are_gone(store: AppStore) -> None:
     for name in ("key_1", "key_2"):
-        store.put_key(key(name))
+        store.keys.put(key(name))
     other = key("key_3", name="other")
-    store.put_key(other)
-    assert sorted(store.revoke_keys("bot", 50)) == ["key_1", "key_2"]
-    assert store.api_keys() == [other]
-    assert store.revoke_keys("bot", 60) == []
+    store.keys.put(other)
+    assert sorted(store.keys.revoke_named("bot", 50)) == ["key_1", "key_2"]
+    assert store.keys.valid() == [other]
+    assert store.keys.revoke_named("bot", 60) == []
 
 
 def test_a_user_is_made_once(store: AppStore) -> None:
     store.ensure_user("usr_1", "Again", 2)
     store.ensure_user("usr_2", "Two", 3)
-    store.put_key(key("key_1", user_id="usr_2"))
-    assert store.api_keys()[0].user_id == "usr_2"
+    store.keys.put(key("key_1", user_id="usr_2"))
+    assert store.keys.valid()[0].user_id == "usr_2"

@@ -9,7 +9,8 @@ from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.core.ids import base62
 from fxsocket_server.core.rng import SplitMix64
-from fxsocket_server.security.keys import ApiKey, Keyring, bearer, digest_of, mint_secret
+from fxsocket_server.security.key_format import digest_of, mint_secret
+from fxsocket_server.security.keys import ApiKey, Keyring, bearer
 from fxsocket_server.security.principal import Principal, Scope
 
 PEPPER = b"p" * 32

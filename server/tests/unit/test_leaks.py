@@ -10,7 +10,7 @@ import pytest
 
 from fxsocket_server.core.errors import FieldError, Problem
 from fxsocket_server.security.connector_tokens import mint_key, token_of
-from fxsocket_server.security.keys import mint_secret
+from fxsocket_server.security.key_format import mint_secret
 from fxsocket_server.testkit.leaks import CANARY, leaks_in, leaks_under
 
 PASSWORD = (CANARY + "7f3a").encode()

@@ -12,6 +12,7 @@ from fxsocket_server.api.rest import (
     calc,
     faults,
     history,
+    keys,
     market,
     orders,
     positions,
@@ -19,6 +20,7 @@ from fxsocket_server.api.rest import (
     stats,
 )
 from fxsocket_server.security.principal import Scope as KeyScope
+from fxsocket_server.security.scopes import NO_KEY
 
 _READ, _TRADE, _FULL = KeyScope
 _FILTERS = "symbol magic from to limit cursor"
@@ -70,6 +72,17 @@ API_ROUTES = (
     ),
     Operation("GET", "/v1/stats", stats.get, _READ, "group_by symbol magic from to"),
     Operation("GET", "/v1/events", accounts.list_events, _READ, "after epoch limit wait_ms"),
+    Operation("GET", "/v1/keys", keys.list_keys, _FULL, "limit cursor", of_account=False),
+    Operation("POST", "/v1/keys", keys.create, _FULL, of_account=False),
+    Operation("PATCH", "/v1/keys/{id}", keys.change, _FULL, of_account=False),
+    Operation("DELETE", "/v1/keys/{id}", keys.revoke, _FULL, of_account=False),
+    Operation("POST", "/v1/keys/{id}/rotate", keys.rotate, _FULL, of_account=False),
+    Operation(
+        "GET", "/v1/audit", keys.list_audit, _FULL, "from to limit cursor", of_account=False
+    ),
+    Operation(
+        "GET", "/v1/usage", keys.list_usage, _FULL, "from to limit cursor", of_account=False
+    ),
     Operation("POST", "/v1/sim/price", accounts.set_price, _FULL),
     Operation("POST", "/v1/sim/faults", faults.put_fault, _FULL),
     Operation("GET", "/v1/sim/faults", faults.get_faults, _FULL),
@@ -77,11 +90,11 @@ API_ROUTES = (
 )  # fmt: skip
 
 OPEN_ROUTES = (
-    Operation("GET", "/healthz", service.health, of_account=False),
-    Operation("GET", "/readyz", service.ready, of_account=False),
-    Operation("GET", "/docs", service.docs, of_account=False),
-    Operation("GET", "/openapi.yaml", service.openapi_yaml, of_account=False),
-    Operation("GET", "/openapi.json", service.openapi_json, of_account=False),
+    Operation("GET", "/healthz", service.health, NO_KEY, of_account=False),
+    Operation("GET", "/readyz", service.ready, NO_KEY, of_account=False),
+    Operation("GET", "/docs", service.docs, NO_KEY, of_account=False),
+    Operation("GET", "/openapi.yaml", service.openapi_yaml, NO_KEY, of_account=False),
+    Operation("GET", "/openapi.json", service.openapi_json, NO_KEY, of_account=False),
 )
 
 

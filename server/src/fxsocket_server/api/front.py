@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fxsocket_server.api.addresses import client_address, peer_of
 from fxsocket_server.api.context import Context
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
@@ -92,10 +93,15 @@ class Front:
         try:
             header = None if authorization is None else authorization.decode("latin-1")
             principal = self._context.keyring.authenticate(bearer(header))
+            if principal.ip_rules:
+                principal.require_address(client_address(scope))
         except Problem:
+            # A key at an address that it may not be used from is as good as none: whoever stole it
+            # must not use up its owner's bucket.
             self._count_stranger(scope, headers)
             raise
         scope["fxs.principal"] = principal
+        self._context.gateway.use.request(principal.user_id, principal.key_id)
         trust = scope.get("fxs.trust")
         if trust is not None:
             trust()
@@ -103,9 +109,9 @@ class Front:
 
     def _count_stranger(self, scope: Scope, headers: Headers) -> None:
         """Count a request without a valid key against its address; a flood is cut off."""
-        client = scope.get("client")
+        address = client_address(scope)
         try:
-            self._count(self._context.strangers, client[0] if client else "", headers)
+            self._count(self._context.strangers, str(address or peer_of(scope)), headers)
         except Problem:
             headers.append((b"connection", b"close"))
             raise

@@ -11,12 +11,13 @@ from starlette.types import Scope as AsgiScope
 
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.security.principal import Principal, Scope
+from fxsocket_server.security.scopes import NoKey, require_declared
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Operation(Struct, frozen=True):
-    """A method of a path. Without a scope it needs no key and takes any query.
+    """A method of a path. `NO_KEY` needs no key and takes any query; None stops the start.
 
     `query` names its query parameters, separated by spaces; where `of_account` holds, the request
     means an account and may also name it with `account_id`.
@@ -25,9 +26,14 @@ class Operation(Struct, frozen=True):
     method: str
     path: str
     handler: Handler
-    scope: Scope | None = None
+    scope: Scope | NoKey | None = None
     query: str = ""
     of_account: bool = True
+
+    @property
+    def name(self) -> str:
+        """Such as `GET /v1/account`."""
+        return f"{self.method} {self.path}"
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -41,13 +47,15 @@ class Endpoint:
 
     def __init__(self, operation: Operation) -> None:
         self._handler = operation.handler
+        require_declared({operation.name: operation.scope})
+        assert operation.scope is not None
         self._scope = operation.scope
         self._parameters = operation.parameters
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         request = Request(scope, receive)
-        if self._scope is not None:
+        if isinstance(self._scope, Scope):
             principal: Principal = scope["fxs.principal"]
             principal.require(self._scope)
             if scope["query_string"]:

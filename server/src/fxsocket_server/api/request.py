@@ -9,6 +9,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fxsocket_server.api.addresses import client_address
 from fxsocket_server.api.context import Context
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import convert, decode_object, encode
@@ -16,6 +17,8 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.gateway import LinkedAccount, Sender
+from fxsocket_server.gateway.keys.records import Records
+from fxsocket_server.gateway.keys.service import Actor, Keys
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.trades import TRADES, CloseRequest
 from fxsocket_server.security.principal import Principal
@@ -38,6 +41,42 @@ def principal_of(request: Request) -> Principal:
     """Who asks."""
     principal: Principal = request.scope["fxs.principal"]
     return principal
+
+
+def actor_of(request: Request) -> Actor:
+    """Who asks, as the audit log remembers it."""
+    principal, address = principal_of(request), client_address(request.scope)
+    return Actor(
+        user_id=principal.user_id,
+        key_id=principal.key_id,
+        address=None if address is None else str(address),
+        request_id=request.scope["fxs.request_id"],
+    )
+
+
+def keys_of(request: Request) -> Keys:
+    """Who makes and changes keys."""
+    return _kept(context_of(request).keys)
+
+
+def records_of(request: Request) -> Records:
+    """The audit log and the usage of keys."""
+    return _kept(context_of(request).records)
+
+
+def _kept(part: T | None) -> T:
+    if part is None:
+        raise Problem("unavailable", "this server keeps no keys", retry_after_s=1)
+    return part
+
+
+async def note(
+    request: Request, action: str, target: str, account_id: str | None = None, **details: object
+) -> None:
+    """Add to the audit log what a request has done."""
+    records = context_of(request).records
+    if records is not None:
+        await records.note(actor_of(request), action, target, account_id, details)
 
 
 def header_of(request: Request, name: bytes) -> str | None:

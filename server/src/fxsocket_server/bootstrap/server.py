@@ -19,6 +19,7 @@ from fxsocket_server.bootstrap.accounts import Progress, load_profile, load_repl
 from fxsocket_server.bootstrap.data_folder import DataFolder
 from fxsocket_server.bootstrap.linking import LOCAL_USER, registry_of
 from fxsocket_server.bootstrap.running import Accounts
+from fxsocket_server.bootstrap.secure_start import trusted_proxies
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
 from fxsocket_server.connectors.bridge.listener import BridgeListener
@@ -27,11 +28,14 @@ from fxsocket_server.core.clock import SystemClock
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.accounts.manage import AccountManager
 from fxsocket_server.gateway.gateway import Gateway
+from fxsocket_server.gateway.keys.records import Records
+from fxsocket_server.gateway.keys.service import Keys, Minting
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.ports import STOPPING
 from fxsocket_server.gateway.risk.guard import RuleBook
 from fxsocket_server.model.enums import AccountKind, AccountStatus
-from fxsocket_server.security.keys import ApiKey, Keyring, digest_of, mint_secret
+from fxsocket_server.security.key_format import digest_of, mint_secret
+from fxsocket_server.security.keys import ApiKey, Keyring
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.settings import Settings, SettingsError
@@ -47,6 +51,7 @@ from fxsocket_server.stream.in_process import GatewayBackend
 from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
+from fxsocket_server.workers.keys import KeySync, keep_keys, keep_usage
 from fxsocket_server.workers.retention import forget_old_rows
 from fxsocket_server.workers.risk import RiskWatch, Rules, keep_risk
 from fxsocket_server.workers.settle import settle_commands
@@ -128,7 +133,9 @@ class Server:
 
     def _build_core(self) -> None:
         self._bus = InProcessBus(self._on_bus_error)
-        self._keyring = Keyring(self._folder.pepper(), self._store.api_keys(), self._clock.wall_ms)
+        pepper = self._folder.pepper()
+        keys, self._keys_version = self._store.keys.changed_since(-1)
+        self._keyring = Keyring(pepper, keys, self._clock.wall_ms)
         self._gateway = Gateway(self._journal, self._bus, self._clock, self._ids, BundledHistory())
         self._rules = RuleBook()
         self._stored_rules = Rules(self._rules, self._store.risk_rules, self._log.error)
@@ -139,8 +146,17 @@ class Server:
         backend = GatewayBackend(
             self._gateway, self._keyring, self._requests, self._risk_reducing, self._log
         )
+        self._proxies = trusted_proxies(self._settings)
+        self._keys = Keys(
+            self._store.keys, self._keyring, self._bus, self._clock, self._ids,
+            Minting(pepper, os.urandom), self._gateway.kinds, self._stored_rules.reload,
+        )  # fmt: skip
+        use = self._gateway.use
+        self._records = Records(self._store.keys, self._clock, self._keyring, use)
         bounds = StreamBounds(flush_ms=self._settings.stream_flush_ms)
-        self._hub = StreamHub(backend, self._bus, self._clock, self._log, bounds=bounds)
+        self._hub = StreamHub(
+            backend, self._bus, self._clock, self._log, bounds=bounds, proxies=self._proxies
+        )
         self._journal.on_failure(self._rebuild_lanes)
         self._journal.on_shortage(self._on_shortage)
 
@@ -185,6 +201,9 @@ class Server:
                 spec_folder=spec_folder(),
                 is_ready=self._not_ready_reason,
                 log=self._log.error,
+                proxies=self._proxies,
+                keys=self._keys,
+                records=self._records,
             )
         )
 
@@ -255,11 +274,11 @@ class Server:
             return
         secret = settings.api_key or mint_secret(os.urandom)
         digest = digest_of(self._folder.pepper(), secret)
-        ids = {key.digest: key.id for key in self._store.api_keys()}
-        for key in self._store.api_keys():
+        ids = {key.digest: key.id for key in self._store.keys.valid()}
+        for key in self._store.keys.valid():
             if key.name == _DEMO_KEY:
                 self._keyring.put(_revoked(key, now))
-        self._store.revoke_keys(_DEMO_KEY, now)
+        self._store.keys.revoke_named(_DEMO_KEY, now)
         key = ApiKey(
             id=ids.get(digest) or self._ids.make("key_"),  # its rules and answers go by it
             user_id=LOCAL_USER,
@@ -270,7 +289,7 @@ class Server:
             default_account_id=self._account_id if settings.replay else None,
             created_ms=now,
         )
-        self._store.put_key(key)
+        self._store.keys.put(key)
         self._keyring.put(key)
         self._api_key = secret
 
@@ -287,7 +306,14 @@ class Server:
                 forget_old_rows(self._journal, self._gateway.accounts, self._clock),
                 name="retention",
             ),
+            asyncio.create_task(keep_keys(self._key_sync(), self._log.error), name="keys"),
+            asyncio.create_task(
+                keep_usage(self._records.write_down, self._log.error), name="usage"
+            ),
         ]
+
+    def _key_sync(self) -> KeySync:
+        return KeySync(self._store.keys, self._keyring, self._bus, self._keys_version)
 
     async def _keep_risk(self) -> None:
         watch = RiskWatch(self._lanes, self._bus, self._clock)
@@ -317,6 +343,7 @@ class Server:
             lane.risk.save()
         save_checkpoints(self._lanes())
         self._journal.close()
+        await self._records.write_down()
         self._store.close()
         self._folder.release()
 

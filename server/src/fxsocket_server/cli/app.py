@@ -151,6 +151,14 @@ TlsCert = Annotated[
 TlsKey = Annotated[
     Path | None, typer.Option(envvar="FXSOCKET_TLS_KEY", help="Private key file (PEM).")
 ]
+TrustedProxy = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="FXSOCKET_TRUSTED_PROXY",
+        metavar="ADDRESS|CIDR",
+        help="A reverse proxy whose X-Forwarded-For is believed; repeatable.",
+    ),
+]
 
 _DEMO_EXAMPLE = (
     "Example: `fxsocket-server demo --balance 50000 --seed 7`\n\n"
@@ -189,6 +197,7 @@ def demo(
     kek: Kek = KEK_FILE,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    trusted_proxy: TrustedProxy = None,
 ) -> None:
     """Serve a simulated MT5 account and print an address, a key and an order to try."""
     settings = _settings(
@@ -198,6 +207,7 @@ def demo(
         journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
         account_limit=account_limit, kek=kek,
+        trusted_proxy=tuple(trusted_proxy or ()),
     )  # fmt: skip
     run(settings, demo=True, as_json=json)
 
@@ -222,6 +232,7 @@ def serve(
     kek: Kek = KEK_FILE,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    trusted_proxy: TrustedProxy = None,
 ) -> None:
     """Serve the accounts and keys that the data folder holds."""
     settings = _settings(
@@ -230,6 +241,7 @@ def serve(
         speed=speed, journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
         account_limit=account_limit, kek=kek,
+        trusted_proxy=tuple(trusted_proxy or ()),
     )  # fmt: skip
     run(settings, demo=False, as_json=json)
 

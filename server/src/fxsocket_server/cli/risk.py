@@ -114,7 +114,7 @@ def _whose(store: AppStore, account: str | None, key: str | None) -> tuple[str, 
 
 
 def _keys(store: AppStore) -> list[str]:
-    return [f"{key.id} ({key.name})" for key in store.api_keys()]
+    return [f"{key.id} ({key.name})" for key in store.keys.valid()]
 
 
 def _pair(text: str) -> tuple[str, str]:

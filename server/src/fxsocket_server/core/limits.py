@@ -72,6 +72,17 @@ UNKNOWN_PER_S = 20  # requests of one address without a valid key
 UNKNOWN_BURST = 100
 RATE_KEYS = 20_000  # buckets remembered at once, keys or addresses
 
+# --- keys ------------------------------------------------------------------------------------
+FORWARDED_HOPS = 16  # entries of X-Forwarded-For that are read; no chain of proxies is longer
+KEY_IP_RULES = 64  # networks of one key
+KEY_ACCOUNTS = 1_000  # accounts that one key names
+KEY_NAME_CHARS = 64
+KEYS_OF_USER = 20_000  # keys of one user that are not revoked
+KEY_OVERLAP_S = 24 * 3_600  # a replaced secret goes on working this long, unless said otherwise
+KEY_OVERLAP_S_MAX = 30 * 24 * 3_600
+KEYS_LOOK_MS = 500  # how often keys that another process changed are looked for
+KEYS_USED_MS = 10_000  # how often it is written down when keys were last used
+
 # --- stream ----------------------------------------------------------------------------------
 STREAM_CONNECTIONS = 10_000
 STREAM_FRAME_BYTES = 64 * 1024  # the largest frame a client may send

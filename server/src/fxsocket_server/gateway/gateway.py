@@ -17,8 +17,9 @@ from fxsocket_server.gateway.several.plan import Composite
 from fxsocket_server.gateway.several.run import run_composite
 from fxsocket_server.gateway.terminal import TerminalMessage
 from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import AccountStatus
+from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.security.principal import Principal
+from fxsocket_server.security.usage import KeyUse
 
 
 class LinkedAccount(Struct):
@@ -59,6 +60,7 @@ class Gateway:
         self.accounts: dict[str, LinkedAccount] = {}
         self.default_accounts: dict[str, str] = {}  # of users that have chosen one
         self._removed: dict[str, LinkedAccount] = {}  # the newest, for streams that still look
+        self.use = KeyUse(clock.wall_ms)
         bus.subscribe("terminal.*", self._on_terminal)
 
     def remove(self, linked: LinkedAccount) -> None:
@@ -129,6 +131,11 @@ class Gateway:
             )
         return linked.lane
 
+    def kinds(self, user_id: str) -> dict[str, AccountKind]:
+        """What stands behind each account of a user."""
+        accounts = (linked.account for linked in self.accounts.values())
+        return {account.id: account.kind for account in accounts if account.user_id == user_id}
+
     def market(self, lane: Lane) -> MarketData:
         """The prices and candles of a lane's account."""
         market = self.accounts[lane.account.id].market
@@ -138,6 +145,7 @@ class Gateway:
 
     async def place(self, lane: Lane, request: OrderRequest, sender: Sender) -> Answer:
         """Place an order once; its id is made here so that the journal can name it."""
+        self.use.orders(lane.account.user_id, sender.api_key_id, 1)
         key = one_key(sender.key, request.client_order_id)
         return await self.run(
             lane, "order.place", self.ids.make("ord_"), request, key, sender, PlaceOrder(request)

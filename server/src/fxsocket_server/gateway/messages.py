@@ -9,6 +9,7 @@ from msgspec import Struct
 from fxsocket_server.gateway.ports import Connector
 from fxsocket_server.model.sessions import next_close, next_open
 from fxsocket_server.model.symbol import SymbolSpec
+from fxsocket_server.security.keys import ApiKey
 
 BUS_LINK = "bus.link"  # published within each process, about its own link to the others
 
@@ -31,6 +32,15 @@ class MarketMessage(Struct, frozen=True, gc=False):
     symbol: str
     time_ms: int
     state: MarketState
+
+
+class KeyMessage(Struct, frozen=True, gc=False):
+    """On `keys.KEY`: a key was made, changed or revoked; it is stored already.
+
+    Whoever keeps a copy of the keys puts it there before the stream hears of it.
+    """
+
+    key: ApiKey
 
 
 class LinkMessage(Struct, frozen=True, gc=False):

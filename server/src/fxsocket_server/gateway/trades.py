@@ -71,6 +71,13 @@ def _place(
     return gateway.place(lane, body, sender)
 
 
+def _batch(
+    gateway: Gateway, lane: Lane, subject_id: str, body: BatchRequest, sender: Sender
+) -> Awaitable[Answer]:
+    gateway.use.orders(lane.account.user_id, sender.api_key_id, len(body.orders))
+    return _several("order.batch", batch_of)(gateway, lane, subject_id, body, sender)
+
+
 def _close_all(
     gateway: Gateway, lane: Lane, subject_id: str, body: CloseAllRequest, sender: Sender
 ) -> Awaitable[Answer]:
@@ -81,7 +88,7 @@ def _close_all(
 
 TRADES: dict[str, Trade] = {
     "order.place": Trade(OrderRequest, _place),
-    "order.batch": Trade(BatchRequest, _several("order.batch", batch_of)),
+    "order.batch": Trade(BatchRequest, _batch),
     "order.modify": Trade(OrderPatch, _simple("order.modify", ModifyOrder)),
     "order.cancel": Trade(
         CloseRequest,

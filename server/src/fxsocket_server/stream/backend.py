@@ -110,6 +110,10 @@ class Backend(Protocol):
         """COPY, kept up by keys.*: the principal of a key; raises `unauthorized`."""
         ...
 
+    def current(self, principal: Principal) -> Principal | None:
+        """COPY, likewise: who somebody authenticated is now; None when its secret is void."""
+        ...
+
     def visible(self, principal: Principal) -> list[StreamAccount]:
         """COPY: the accounts that a key may see, oldest first."""
         ...

@@ -12,7 +12,6 @@ from fxsocket_server.core.errors import FieldError, Problem
 from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.gateway import Sender
 from fxsocket_server.gateway.trades import TRADES
-from fxsocket_server.security.principal import Scope
 from fxsocket_server.stream.accounts import live_account
 from fxsocket_server.stream.backend import Backend, Command
 from fxsocket_server.stream.bounds import StreamBounds
@@ -59,7 +58,6 @@ class Commands:
         self._spawn(self._run(connection, asked.id, command))
 
     def _admit(self, connection: Connection) -> None:
-        connection.identity.require(Scope.TRADE)
         if connection.pending_commands >= self._bounds.pending_commands:
             raise Problem(
                 "rate_limited",

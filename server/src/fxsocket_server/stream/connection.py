@@ -10,6 +10,7 @@ from fxsocket_server.channels.frames import TickFrame
 from fxsocket_server.channels.topics import Topic
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.gateway.delivery import Delivery
+from fxsocket_server.security.ip_rules import Address
 from fxsocket_server.security.principal import Principal
 from fxsocket_server.stream.gate import Gate
 from fxsocket_server.stream.log_reader import LogReader
@@ -28,6 +29,11 @@ class Credentials(Protocol):
     @property
     def has_ticket(self) -> bool:
         """Whether `?ticket=` stood in the address."""
+        ...
+
+    @property
+    def forwarded(self) -> tuple[str, ...]:
+        """The values of X-Forwarded-For, in order."""
         ...
 
 
@@ -68,6 +74,7 @@ class Connection:
         self.log = log
         self.credentials = credentials
         self.principal: Principal | None = None
+        self.address: Address | None = None
         self.timer: Timer | None = None
         self.pending_commands = 0
         self.unanswered: set[Delivery] = set()  # of commands without an answer yet

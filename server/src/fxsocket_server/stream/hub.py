@@ -15,11 +15,13 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.codec import convert, decode_object
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import Event
-from fxsocket_server.gateway.messages import BUS_LINK
+from fxsocket_server.gateway.messages import BUS_LINK, KeyMessage
 from fxsocket_server.gateway.ports import Bus, TickMessage
 from fxsocket_server.gateway.views import time_text
+from fxsocket_server.security.ip_rules import TrustedProxies
 from fxsocket_server.security.keys import bearer
 from fxsocket_server.security.principal import Principal
+from fxsocket_server.security.scopes import stream_scopes
 from fxsocket_server.stream.actions import Actions
 from fxsocket_server.stream.backend import Backend
 from fxsocket_server.stream.bounds import StreamBounds
@@ -57,10 +59,12 @@ class StreamHub:
         bounds: StreamBounds | None = None,
         timers: Timers | None = None,
         unread_of: Callable[[Any], Unread] = unread_of,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.log = logger
         self.bounds = bounds or StreamBounds()
         self._backend = backend
+        self._proxies = proxies or TrustedProxies()
         self._clock = clock
         self._timers = timers or LoopTimers()
         self._unread_of = unread_of
@@ -80,6 +84,7 @@ class StreamHub:
         )  # fmt: skip
         self._actions = Actions(backend, self._readers, self._gate, self._commands, subscribe)
         self._fanout = Fanout(self._timers, self.bounds)
+        self._scopes = stream_scopes(self._actions.by_name)
         self._connections: dict[Connection, None] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._scan: Timer | None = None
@@ -89,6 +94,7 @@ class StreamHub:
         bus.subscribe("terminal.*", self._stale.on_terminal)
         bus.subscribe("market.*", self._latest.on_market)
         bus.subscribe(BUS_LINK, self._stale.on_link)
+        bus.subscribe("keys.*", self._on_key)
 
     # --- FeedGate ----------------------------------------------------------------------------
 
@@ -157,6 +163,7 @@ class StreamHub:
         """Authenticate by what came with the upgrade, or wait for the first frame."""
         self._connections[connection] = None
         credentials = connection.credentials
+        connection.address = self._proxies.client(connection.wire.peer, credentials.forwarded)
         if credentials.authorization is not None:
             try:
                 self._admit(connection, bearer(credentials.authorization))
@@ -178,8 +185,9 @@ class StreamHub:
         )
 
     def _admit(self, connection: Connection, secret: str) -> None:
-        """Let a client in; raises `unauthorized`."""
+        """Let a client in; raises `unauthorized`, or `forbidden` where its key may not be used."""
         principal = self._authenticated(secret)
+        principal.require_address(connection.address)
         if connection.timer is not None:
             connection.timer.cancel()
         connection.principal = principal
@@ -194,7 +202,9 @@ class StreamHub:
 
     def _reject(self, connection: Connection, problem: Problem, frame_id: FrameId = None) -> None:
         connection.send(problem_frame(problem, frame_id))
-        connection.wire.close(CloseCode.UNAUTHORIZED, problem.detail)
+        is_forbidden = problem.kind.status == 403
+        code = CloseCode.FORBIDDEN if is_forbidden else CloseCode.UNAUTHORIZED
+        connection.wire.close(code, problem.detail)
 
     def ended(self, connection: Connection) -> None:
         """Send it nothing any more."""
@@ -265,6 +275,7 @@ class StreamHub:
         if action is None:
             known = ", ".join(self._actions.by_name)
             raise Problem("validation_error", f"action must be one of {known}", pointer="/action")
+        connection.identity.require(self._scopes[str(name)])
         if name not in _STILL_HOLDING:
             connection.log.release()
         action(connection, frame)
@@ -280,7 +291,7 @@ class StreamHub:
     def _scan_all(self) -> None:
         heartbeat = frames.heartbeat(time_text(self._clock.wall_ms()))
         for connection in tuple(self._connections):
-            if connection.principal is not None:
+            if connection.principal is not None and self._is_valid(connection):
                 connection.wire.scan(heartbeat)
         self._stale.scan()
         self.start()
@@ -289,12 +300,33 @@ class StreamHub:
         """All clients that have authenticated."""
         return [connection for others in self._by_user.values() for connection in others]
 
-    def revoke(self, key_id: str) -> None:
-        """Close every connection of a key that is valid no more."""
-        problem = Problem("unauthorized", "the API key was revoked")
-        for connection in tuple(self._connections):
-            if connection.principal is not None and connection.principal.key_id == key_id:
-                self._reject(connection, problem)
+    # --- keys that change while they are in use ----------------------------------------------
+
+    def _is_valid(self, connection: Connection) -> bool:
+        """Whether a client's key is valid still; one whose time has passed is closed."""
+        try:
+            connection.identity.check_valid(self._clock.wall_ms())
+        except Problem as problem:
+            self._reject(connection, problem)
+            return False
+        return True
+
+    def _on_key(self, message: object) -> None:
+        """A key was made, changed or revoked, here or by another process."""
+        assert isinstance(message, KeyMessage)
+        for connection in tuple(self._by_user.get(message.key.user_id, ())):
+            if connection.identity.key_id == message.key.id:
+                self._renew(connection)
+
+    def _renew(self, connection: Connection) -> None:
+        """Go on under the key as it is now; what may do otherwise than before connects anew."""
+        before, now = connection.identity, self._backend.current(connection.identity)
+        if now is None:
+            self._reject(connection, Problem("unauthorized", "the API key was revoked"))
+        elif now.may_do_as(before):
+            connection.principal = now
+        else:
+            connection.wire.close(CloseCode.RESTART, "the API key has changed; reconnect")
 
     async def stop(self, timeout_ms: float) -> None:
         """Finish commands, close every connection with 4000, and drop those that linger."""

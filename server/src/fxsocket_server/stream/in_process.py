@@ -118,6 +118,10 @@ class GatewayBackend:
         """The principal of a key; raises `unauthorized`."""
         return self._keyring.authenticate(secret)
 
+    def current(self, principal: Principal) -> Principal | None:
+        """Who somebody authenticated is now; None when its secret is void."""
+        return self._keyring.current(principal)
+
     def visible(self, principal: Principal) -> list[StreamAccount]:
         """The accounts that a key may see, oldest first."""
         return [LinkedView(linked) for linked in self._gateway.visible(principal)]

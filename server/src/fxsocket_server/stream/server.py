@@ -31,6 +31,7 @@ class Upgrade(Struct, frozen=True):
 
     authorization: str | None
     has_ticket: bool
+    forwarded: tuple[str, ...] = ()
 
 
 class StreamServer:
@@ -79,7 +80,8 @@ class StreamServer:
         _mend_connection_header(request)
         authorization = request.headers.get("Authorization")
         has_ticket = "ticket" in parse_qs(query, keep_blank_values=True)
-        return self._hub.accept(Upgrade(_utf8(authorization), has_ticket))
+        forwarded = tuple(request.headers.getall("X-Forwarded-For", ()))
+        return self._hub.accept(Upgrade(_utf8(authorization), has_ticket, forwarded))
 
 
 def _refusal(status: HTTPStatus, detail: str) -> WSUpgradeResponseWithListener:

@@ -107,6 +107,13 @@ class Wire(WSListener):
         self.sent_bytes = 0
         self.unread = Unread()  # once it ends
 
+    @property
+    def peer(self) -> str:
+        """The address of the socket's other end."""
+        assert self._transport is not None
+        name = self._transport.underlying_transport.get_extra_info("peername")
+        return str(name[0]) if name else ""
+
     # --- sending -----------------------------------------------------------------------------
 
     def queue(self, message: Message) -> None:

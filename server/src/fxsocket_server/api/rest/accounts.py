@@ -12,6 +12,7 @@ from fxsocket_server.api.request import (
     integer_parameter,
     json_response,
     lane_of,
+    note,
     object_of,
     principal_of,
     raw_response,
@@ -117,14 +118,18 @@ def _shown(request: Request, linked: LinkedAccount) -> Response:
 async def halt(request: Request) -> Response:
     """POST /accounts/{id}/halt."""
     linked, lane = _named(request)
-    await lane.risk.halt(reason_of(body_of(request, HaltRequest)))
+    reason = reason_of(body_of(request, HaltRequest))
+    await lane.risk.halt(reason)
+    await note(request, "account.halted", lane.account.id, lane.account.id, reason=reason)
     return await _account(linked, lane)
 
 
 async def resume(request: Request) -> Response:
     """POST /accounts/{id}/resume."""
     linked, lane = _named(request)
-    await lane.risk.resume(reason_of(body_of(request, HaltRequest)))
+    reason = reason_of(body_of(request, HaltRequest))
+    await lane.risk.resume(reason)
+    await note(request, "account.resumed", lane.account.id, lane.account.id, reason=reason)
     return await _account(linked, lane)
 
 

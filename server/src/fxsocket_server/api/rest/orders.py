@@ -1,5 +1,6 @@
 """/v1/orders: place, batch, check, list, get, modify, cancel."""
 
+from msgspec import to_builtins
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -9,6 +10,7 @@ from fxsocket_server.api.request import (
     integer_parameter,
     json_response,
     lane_of,
+    note,
     principal_of,
     raw_response,
     run_trade,
@@ -102,7 +104,11 @@ async def resolve_unknown(request: Request) -> Response:
     """POST /orders/{id}/resolve."""
     lane = lane_of(request)
     asked = body_of(request, ResolveRequest)
-    return raw_response(await resolve(lane, request.path_params["id"], asked))
+    order_id = request.path_params["id"]
+    answer = await resolve(lane, order_id, asked)
+    account_id = lane.account.id
+    await note(request, "order.resolved", order_id, account_id, **to_builtins(asked))
+    return raw_response(answer)
 
 
 async def modify(request: Request) -> Response:

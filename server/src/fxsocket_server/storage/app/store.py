@@ -8,13 +8,12 @@ from sqlalchemy import Connection, Engine, create_engine, insert, inspect, selec
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind
-from fxsocket_server.security.keys import ApiKey
-from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rotation import SealedRow
+from fxsocket_server.storage.app.keys import KeyTables
 from fxsocket_server.storage.app.secrets import SecretTable
-from fxsocket_server.storage.app.tables import accounts, api_keys, connector_keys, risk_rules, users
+from fxsocket_server.storage.app.tables import accounts, connector_keys, risk_rules, users
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 PASSWORD = "password"  # noqa: S105 - the name of a secret
 
 
@@ -26,6 +25,7 @@ class AppStore:
         with self._engine.begin() as connection:
             _migrate(connection)
         self.secrets = SecretTable(self._engine)
+        self.keys = KeyTables(self._engine)
 
     def close(self) -> None:
         """Close the connections."""
@@ -131,36 +131,10 @@ class AppStore:
         with self._engine.connect() as connection:
             return list(connection.execute(query.order_by(keys.created_ms, keys.key)).scalars())
 
-    # --- keys and rules ----------------------------------------------------------------------
-
-    def api_keys(self) -> list[ApiKey]:
-        """Every key that is not revoked."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(api_keys).where(api_keys.c.revoked_ms.is_(None)))
-            return [_key_of(row._asdict()) for row in rows]
-
-    def put_key(self, key: ApiKey) -> None:
-        """Store a key, replacing an older version and any key with the same secret."""
-        row = {**msgspec.structs.asdict(key), "scope": int(key.scope)}
-        if key.account_ids is not None:
-            row["account_ids"] = msgspec.json.encode(key.account_ids).decode()
-        with self._engine.begin() as connection:
-            same = (api_keys.c.id == key.id) | (api_keys.c.digest == key.digest)
-            connection.execute(api_keys.delete().where(same))
-            connection.execute(insert(api_keys).values(row))
-
-    def revoke_keys(self, name: str, now_ms: int) -> list[str]:
-        """Revoke all keys of a name; their ids."""
-        with self._engine.begin() as connection:
-            live = (api_keys.c.name == name) & api_keys.c.revoked_ms.is_(None)
-            ids = list(connection.execute(select(api_keys.c.id).where(live)).scalars())
-            connection.execute(update(api_keys).where(live).values(revoked_ms=now_ms))
-            return ids
-
     def risk_rules(self) -> dict[tuple[str, str], dict[str, str]]:
         """The texts of all risk rules, by ("account" or "key", id)."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(risk_rules)).tuples()
+            rows = connection.execute(select(risk_rules))
             return {
                 (kind, subject): msgspec.json.decode(body, type=dict[str, str])
                 for kind, subject, body in rows
@@ -204,14 +178,6 @@ def _add_connector_key(connection: Connection, key: str, account: Account) -> No
         "created_ms": account.created_ms,
     }
     connection.execute(insert(connector_keys).values(row))
-
-
-def _key_of(row: dict[str, object]) -> ApiKey:
-    chosen = row["account_ids"]
-    if isinstance(chosen, str):
-        row["account_ids"] = msgspec.json.decode(chosen, type=tuple[str, ...])
-    row["scope"] = Scope(int(str(row["scope"])))
-    return msgspec.convert({str(name): value for name, value in row.items()}, ApiKey)
 
 
 def _migrate(connection: Connection) -> None:

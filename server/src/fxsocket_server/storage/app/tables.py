@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -58,7 +60,43 @@ api_keys = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
     Column("expires_ms", BigInteger),
+    Column("ip_rules", Text, nullable=False, server_default="[]"),  # JSON list of CIDR texts
+    Column("is_live", Boolean, nullable=False, server_default=false()),
+    Column("last_used_ms", BigInteger),
+    Column("old_digest", LargeBinary(32)),
+    Column("old_until_ms", BigInteger),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("version", BigInteger, nullable=False, server_default="0"),  # of the newest change
     Index("ix_api_keys_user_id", "user_id"),
+    Index("ix_api_keys_version", "version"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("user_id", String(64), ForeignKey("users.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),  # 1, 2, 3... of each user
+    Column("time_ms", BigInteger, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(64), nullable=False),
+    Column("account_id", String(64)),
+    Column("key_id", String(64)),  # NULL: the command line
+    Column("address", String(64)),
+    Column("request_id", String(64)),
+    Column("details", Text, nullable=False),  # JSON object
+    Column("hash", LargeBinary(32), nullable=False),  # of the row and the one before it
+    Index("ix_audit_user_id", "user_id", "time_ms"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),  # UTC, 2026-11-30
+    Column("user_id", String(64), ForeignKey("users.id"), nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("orders", BigInteger, nullable=False),
+    Index("ix_usage_user_id", "user_id", "day"),
 )
 
 connector_keys = Table(

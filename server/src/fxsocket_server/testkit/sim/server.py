@@ -28,7 +28,8 @@ from fxsocket_server.gateway.ports import Connector, Reach
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.model.facts import Report, TradeRequest
-from fxsocket_server.security.keys import ApiKey, Keyring, digest_of
+from fxsocket_server.security.key_format import digest_of
+from fxsocket_server.security.keys import ApiKey, Keyring
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.storage.history.bundled import BundledHistory
