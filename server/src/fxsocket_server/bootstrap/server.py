@@ -52,6 +52,7 @@ from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
 from fxsocket_server.workers.keys import KeySync, keep_keys, keep_usage
+from fxsocket_server.workers.market import MarketWatch, watch_markets
 from fxsocket_server.workers.retention import forget_old_rows
 from fxsocket_server.workers.risk import RiskWatch, Rules, keep_risk
 from fxsocket_server.workers.settle import settle_commands
@@ -302,6 +303,10 @@ class Server:
             asyncio.create_task(watch_space(self._journal.check_space), name="space"),
             asyncio.create_task(self._keep_risk(), name="risk"),
             asyncio.create_task(keep_equity(EquitySampler(self._gateway)), name="equity"),
+            asyncio.create_task(
+                watch_markets(MarketWatch(self._gateway.accounts.values, self._bus)),
+                name="markets",
+            ),
             asyncio.create_task(
                 forget_old_rows(self._journal, self._gateway.accounts, self._clock),
                 name="retention",

@@ -148,4 +148,5 @@ SHUTDOWN_MS = 1_500  # Ctrl-C ends within 2 s
 GC_ALLOCATIONS = 25_000  # between two looks for cycles; an order leaves some hundred objects
 
 # --- market data -----------------------------------------------------------------------------
+MARKET_LOOK_MS = 1_000  # how often it is looked whether a market has opened or closed
 QUOTE_STALE_MS = 10_000  # an open market that is quiet for this long is not to be trusted

@@ -14,6 +14,7 @@ from fxsocket_server.channels.staleness import (
     is_old,
 )
 from fxsocket_server.core.clock import Clock
+from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.messages import LinkMessage
 from fxsocket_server.gateway.ports import TickMessage
 from fxsocket_server.gateway.terminal import TerminalMessage
@@ -106,9 +107,9 @@ class StaleWatch:
         condition = Condition(account_id, symbol, NO_TICK)
         try:
             seen = self._backend.account(account_id)
-        except LookupError:  # the account was removed
+            quote, now_ms = seen.quote(symbol), seen.time_ms()
+        except (LookupError, Problem):  # the account was removed, or its terminal never came
             return
-        quote, now_ms = seen.quote(symbol), seen.time_ms()
         # A price that never came is waited for from the first look on.
         waited_from_ms = self._looked_ms.setdefault((account_id, symbol), now_ms)
         age_ms = now_ms - (waited_from_ms if quote is None else quote.time_ms)
