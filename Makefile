@@ -56,7 +56,7 @@ check-format: ; $(call checked,$(PY) -m ruff format --check --output-format conc
 check-types: ; $(call checked,$(PY) -m mypy)
 check-imports: ; $(call checked,.venv/bin/lint-imports --no-logo)
 check-tidy: ; $(call checked,$(PY) tools/tidy.py)
-check-spec: ; $(call checked,$(PY) tools/spec_diff.py)
+check-spec: ; $(call checked,$(PY) tools/spec_diff.py && $(PY) tools/asyncapi.py)
 
 define checked
 @out=$$($(1) 2>&1) && echo "ok    $(@:check-%=%)" \

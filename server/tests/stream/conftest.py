@@ -44,11 +44,15 @@ from fxsocket_server.stream.hub import StreamHub
 from fxsocket_server.stream.in_process import GatewayBackend
 from fxsocket_server.stream.server import StreamServer
 
+from .frame_judge import FrameJudge
+
 WATCHDOG_S = 30
 PEPPER = b"pepper" * 6
 PROFILE_PATH = Path(profile_module.__file__).parent / "profiles" / "standard.toml"
 PROFILE = parse_profile(PROFILE_PATH.read_text(encoding="utf-8"), PROFILE_PATH.name)
 OPENING = [("EURUSD", 108_340, 108_348), ("GBPUSD", 127_000, 127_010), ("WS30", 42_000, 42_002)]
+
+JUDGE = FrameJudge()  # every frame that any test here reads is one of the contract's
 
 Frame = dict[str, Any]
 
@@ -173,6 +177,7 @@ class Client:
 
     async def recv(self) -> Frame:
         frame: Frame = json.loads(await self.socket.recv())
+        JUDGE.judge(frame)
         return frame
 
     async def until(self, *kinds: str) -> Frame:
@@ -249,6 +254,7 @@ class RawClient:
         opcode, payload = await self.frame()
         assert opcode == 1, (opcode, payload)
         decoded: Frame = json.loads(payload)
+        JUDGE.judge(decoded)
         return decoded
 
     async def up_to(self, done: Callable[[Frame], bool]) -> list[Frame]:
@@ -267,6 +273,7 @@ class RawClient:
                 if opcode == 8:
                     return int.from_bytes(payload[:2], "big"), frames
                 frames.append(json.loads(payload))
+                JUDGE.judge(frames[-1])
         except (EOFError, ConnectionError):
             return None, frames
 
@@ -473,6 +480,12 @@ def play(tmp_path: Path) -> Callable[..., None]:
             runner.run(run(story, account, limiter, StreamBounds(**{"flush_ms": 0, **bounds})))
 
     return played
+
+
+@pytest.fixture
+def judge() -> FrameJudge:
+    """A judge that has seen nothing yet."""
+    return FrameJudge()
 
 
 @pytest.fixture
