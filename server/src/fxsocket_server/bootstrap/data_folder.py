@@ -57,20 +57,8 @@ class DataFolder:
         return app_url(self.path)
 
     def pepper(self) -> bytes:
-        """The secret under which key digests are made; created once, readable by its owner only."""
-        path = self.path / "pepper"
-        if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(_PEPPER_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-        if path.stat().st_mode & 0o077:
-            raise SettingsError(f"{path} is readable by others; run: chmod 600 {path}")
-        pepper = path.read_bytes()
-        if len(pepper) != _PEPPER_BYTES:
-            raise SettingsError(f"{path} is damaged; restore it from a backup: keys depend on it")
-        return pepper
+        """The secret under which key digests are made."""
+        return pepper_of(self.path)
 
     def release(self) -> None:
         """Let another server have the folder."""
@@ -80,3 +68,20 @@ class DataFolder:
 def app_url(data: Path) -> str:
     """The relational store of a data folder that somebody else may have open."""
     return f"sqlite:///{data / APP}"
+
+
+def pepper_of(data: Path) -> bytes:
+    """The pepper of a data folder; created once, readable by its owner only."""
+    path = data / "pepper"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(_PEPPER_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    if path.stat().st_mode & 0o077:
+        raise SettingsError(f"{path} is readable by others; run: chmod 600 {path}")
+    pepper = path.read_bytes()
+    if len(pepper) != _PEPPER_BYTES:
+        raise SettingsError(f"{path} is damaged; restore it from a backup: keys depend on it")
+    return pepper

@@ -19,7 +19,10 @@ from fxsocket_server.bootstrap.accounts import Progress, load_profile, load_repl
 from fxsocket_server.bootstrap.data_folder import DataFolder
 from fxsocket_server.bootstrap.linking import LOCAL_USER, registry_of
 from fxsocket_server.bootstrap.running import Accounts
-from fxsocket_server.bootstrap.secure_start import trusted_proxies
+from fxsocket_server.bootstrap.secure_start import (
+    check_start,
+    trusted_proxies,
+)
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
 from fxsocket_server.connectors.bridge.listener import BridgeListener
@@ -105,6 +108,7 @@ class Server:
         """Open the state, rebuild the accounts, listen."""
         _raise_file_limit()
         settings = self._settings
+        check_start(settings, self._log.warning)
         self._folder = DataFolder(settings.data)
         self._store = AppStore(self._folder.app_url)
         self._journal = self._open_journal()

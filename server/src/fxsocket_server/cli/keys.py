@@ -1,4 +1,4 @@
-"""The command `keys`: the key under which passwords are sealed."""
+"""The command `keys`: API keys, and the key under which passwords are sealed."""
 
 import sys
 from pathlib import Path
@@ -10,12 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fxsocket_server.bootstrap.data_folder import app_url
 from fxsocket_server.bootstrap.vaults import rotating_vault
+from fxsocket_server.cli import api_keys
 from fxsocket_server.security.rotation import rotate
 from fxsocket_server.security.vault import VaultError
 from fxsocket_server.settings import KEK_FILE, SettingsError, check_kek
 from fxsocket_server.storage.app.store import AppStore
 
 app = typer.Typer(help="Keys of a data folder; its server may run.", no_args_is_help=True)
+api_keys.add_to(app)
 
 _ROTATE_EXAMPLE = "Example: `fxsocket-server keys rotate-kek --data /var/lib/fxsocket`"
 

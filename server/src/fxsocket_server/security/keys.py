@@ -88,7 +88,7 @@ class Keyring:
     def keys_of(self, user_id: str) -> list[ApiKey]:
         """The keys of a user that are not revoked, oldest first."""
         its = (key for key in self._keys.values() if key.user_id == user_id)
-        return sorted(its, key=lambda key: (key.created_ms, key.id))
+        return sorted(its, key=lambda key: key.id)  # which begins with its time
 
     def authenticate(self, secret: str) -> Principal:
         """The principal of a secret; raises `unauthorized`.

@@ -54,11 +54,10 @@ class KeyTables:
         Its entry in the audit log and, unless None, its rules go along, all or nothing.
         """
         with writing(self._engine) as connection:
+            version = _next_version(connection)  # before the newest row may go
             same = (api_keys.c.id == key.id) | (api_keys.c.digest == key.digest)
             connection.execute(api_keys.delete().where(same))
-            connection.execute(
-                insert(api_keys).values({**_row_of(key), "version": _next_version()})
-            )
+            connection.execute(insert(api_keys).values({**_row_of(key), "version": version}))
             if rules is not None:
                 put_rules(connection, "key", key.id, rules)
             if entry is not None:
@@ -69,9 +68,8 @@ class KeyTables:
         with writing(self._engine) as connection:
             live = (api_keys.c.name == name) & api_keys.c.revoked_ms.is_(None)
             ids = list(connection.execute(select(api_keys.c.id).where(live)).scalars())
-            connection.execute(
-                update(api_keys).where(live).values(revoked_ms=now_ms, version=_next_version())
-            )
+            gone = {"revoked_ms": now_ms, "version": _next_version(connection)}
+            connection.execute(update(api_keys).where(live).values(gone))
             return ids
 
     def rules_of(self, key_ids: list[str]) -> dict[str, RuleTexts]:
@@ -171,9 +169,9 @@ def put_rules(connection: Connection, kind: str, subject_id: str, texts: RuleTex
         connection.execute(insert(risk_rules).values(row))
 
 
-def _next_version() -> object:
-    newest = select(func.coalesce(func.max(api_keys.c.version), 0) + 1)
-    return newest.scalar_subquery()
+def _next_version(connection: Connection) -> int:
+    newest = select(func.coalesce(func.max(api_keys.c.version), 0))
+    return int(connection.execute(newest).scalar_one()) + 1
 
 
 def _row_of(key: ApiKey) -> dict[str, object]:
