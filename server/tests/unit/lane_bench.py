@@ -164,6 +164,15 @@ class Bench:
         return [order for _, order in self.journal.orders(OrderQuery(account_id="acc_1", limit=99))]
 
 
+def again(b: Bench) -> Lane:
+    """The lane that a restart would make of what is durable."""
+    state = b.journal.open_account("acc_1", "usr_1", "epoch")
+    return Lane(
+        b.lane.account, b.connector, b.journal, b.lane._bus, b.clock, b.ids, state,
+        lambda _: None, rules=b.lane.risk.book,
+    )  # fmt: skip
+
+
 def _fail(topic: str, error: Exception) -> None:
     raise error
 

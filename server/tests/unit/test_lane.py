@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from fxsocket_server.broker.faults import Fault
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.commands import fingerprint_of, wait_of
+from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.requests import OrderRequest
 from fxsocket_server.model.enums import OrderType
 
 from ..api.world import Spy, on_loop
-from .lane_bench import bench, refusing, shown, snapshot, turn
+from .lane_bench import again, bench, refusing, shown, snapshot, turn
 
 # --- a terminal inside the process -----------------------------------------------------------
 
@@ -266,6 +268,36 @@ async def test_a_reader_of_what_was_lost_reads_again(tmp_path: Path) -> None:
                 await placing
         assert (caught.value.kind.code, caught.value.retry_after_s) == ("unavailable", 1)
         assert b.lane.book.positions == {}
+
+
+# --- restarts ----------------------------------------------------------------------------------
+
+
+@on_loop
+async def test_what_facts_have_told_is_no_intent_lost_in_a_restart(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.connector.put_fault(Fault(lose_reply=True, times=1))
+        b.lane.terminal.look_up_soon = lambda running: None  # the server dies before it asks
+        pending = shown(await b.place(key="k", wait_ms=0))
+        while "order.filled" not in b.types():  # the facts are durable
+            await turn()
+        b.lane = again(b)
+        await b.lane.resume()
+        answer = await b.place(key="k")
+        assert (answer.status, answer.replayed) == (200, True)
+        assert (shown(answer)["id"], shown(answer)["status"]) == (pending["id"], "FILLED")
+
+
+@on_loop
+async def test_the_number_of_a_rest_is_given_out_once(tmp_path: Path) -> None:
+    """On MT4 what is left of a partial close has a number of its own, and no order."""
+    async with bench(tmp_path, profile_name="mt4") as b:
+        position_id = shown(await b.place(volume=0.2))["position_id"]
+        part = ClosePosition(0.1, None)
+        await b.run("position.close", position_id, None, part, None, 0)
+        [rest] = b.lane.book.positions.values()
+        b.lane.rebuild()  # the broker begins anew, as after a restart
+        assert shown(await b.place())["ticket"] > rest.ticket
 
 
 # --- small things ----------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.changes import EquitySample
 from fxsocket_server.gateway.flatten import Flattening
-from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.orders.cancel import CancelOrder
 from fxsocket_server.gateway.risk.guard import RuleBook
 from fxsocket_server.gateway.risk.rules import rules_of
@@ -22,7 +21,7 @@ from fxsocket_server.model.units import LOT
 from fxsocket_server.workers.risk import RiskWatch, Rules
 
 from ..api.world import FarConnector, on_loop
-from .lane_bench import Bench, bench, shown
+from .lane_bench import Bench, again, bench, shown
 
 DAY_MS = 86_400_000
 
@@ -271,15 +270,6 @@ async def test_money_paid_in_or_out_is_neither_won_nor_lost(tmp_path: Path) -> N
             await b.lane.on_facts(b.connector.broker.deposit(amount, now), now)
             assert b.lane.risk.look() is None
         assert b.lane.risk.state.peak_equity == b.lane.risk.state.day_equity == 1_300_000
-
-
-def again(b: Bench) -> Lane:
-    """The lane that a restart would make of what is durable."""
-    state = b.journal.open_account("acc_1", "usr_1", "epoch")
-    return Lane(
-        b.lane.account, b.connector, b.journal, b.lane._bus, b.clock, b.ids, state,
-        lambda _: None, rules=b.lane.risk.book,
-    )  # fmt: skip
 
 
 @on_loop

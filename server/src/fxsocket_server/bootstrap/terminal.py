@@ -154,7 +154,12 @@ def connect_terminal(
         profile.symbols,
         balance=balance,
         credit=credit,
-        next_ticket=max(ledger.last_ticket("orders") + 1, FIRST_ORDER_TICKET),
+        # The rest of a partial close has a number of its own on MT4, and no order.
+        next_ticket=max(
+            ledger.last_ticket("orders") + 1,
+            ledger.last_ticket("positions") + 1,
+            FIRST_ORDER_TICKET,
+        ),
         next_deal_ticket=max(ledger.last_ticket("deals") + 1, FIRST_DEAL_TICKET),
         quotes=[quote for quote in known.quotes if quote.symbol in profile.symbols],
         orders=ledger.orders(only_open=True),
@@ -240,7 +245,7 @@ class _OpenGate:
 def opened_ledger(settings: TerminalSettings) -> TerminalLedger:
     """The ledger of the data folder; SettingsError when the file is none."""
     try:
-        return TerminalLedger(settings.data / LEDGER_FILE)
+        return TerminalLedger(settings.data / LEDGER_FILE, synced=settings.sync)
     except LedgerError as error:
         raise SettingsError(f"--data {settings.data}: {error}") from None
 

@@ -12,11 +12,14 @@ from msgspec.structs import replace
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.changes import StoredCommand
+from fxsocket_server.gateway.answers import ANSWERS
+from fxsocket_server.gateway.changes import Change, StoredCommand
 from fxsocket_server.gateway.commands import Running
 from fxsocket_server.gateway.views import problem_view
 from fxsocket_server.model.enums import OrderStatus
+from fxsocket_server.model.facts import Report
 from fxsocket_server.model.records import Order
+from fxsocket_server.model.retcode import Retcode
 
 if TYPE_CHECKING:
     from fxsocket_server.gateway.lane import Lane
@@ -44,21 +47,23 @@ class Restart:
 
     def _take_up(self, commands: list[StoredCommand]) -> None:
         for stored in commands:
-            running = Running(
-                id=stored.command_id,
-                kind=stored.kind,
-                subject_id=stored.subject_id,
-                fingerprint=stored.fingerprint,
-                key=stored.key,
-                api_key_id=stored.api_key_id,
-                created_ms=stored.created_ms,
-                order_id=stored.order_id,
-                request=stored.request,
-                guarded=stored.key is None and not stored.delivered,
-                outcome=asyncio.get_running_loop().create_future(),
-                handed_ms=self._lane.clock.monotonic_ms(),
-            )
-            self._lane.commands.enter(running)
+            self._lane.commands.enter(self._running(stored))
+
+    def _running(self, stored: StoredCommand) -> Running:
+        return Running(
+            id=stored.command_id,
+            kind=stored.kind,
+            subject_id=stored.subject_id,
+            fingerprint=stored.fingerprint,
+            key=stored.key,
+            api_key_id=stored.api_key_id,
+            created_ms=stored.created_ms,
+            order_id=stored.order_id,
+            request=stored.request,
+            guarded=stored.key is None and not stored.delivered,
+            outcome=asyncio.get_running_loop().create_future(),
+            handed_ms=self._lane.clock.monotonic_ms(),
+        )
 
     async def _reject(self, commands: list[StoredCommand]) -> None:
         lane = self._lane
@@ -69,8 +74,19 @@ class Restart:
             answer = None if stored is None else _lost_answer(stored, lost)
             await lane.note_order(lost, stored=answer)
         for stored in commands:
-            if stored.order_id is None or stored.order_id in by_order:
+            if stored.order_id is None:
                 await lane.note_command(_lost_answer(stored, None))
+            elif stored.order_id in by_order:  # facts have told its outcome, but no reply came
+                await lane.note_command(self._found_answer(stored))
+
+    def _found_answer(self, stored: StoredCommand) -> StoredCommand:
+        """The final answer of a command by what the records say of it."""
+        lane = self._lane
+        time_ms = lane.connector.time_ms()
+        change = Change(user_id=stored.user_id, account_id=stored.account_id, time_ms=time_ms)
+        report = Report(retcode=Retcode.DONE, facts=(), time_ms=time_ms)
+        body = ANSWERS[stored.kind](lane, self._running(stored), change, report)
+        return replace(stored, answer_status=200, answer_body=body)
 
     def _restore_guard(self) -> None:
         """Count the answers of before a restart as lost, for as long as their senders may retry."""

@@ -104,7 +104,10 @@ class SimConnector:
             self._specs,
             balance=state.balance,
             credit=state.credit,
-            next_ticket=max(state.last_order_ticket + 1, FIRST_ORDER_TICKET),
+            # The rest of a partial close has a number of its own on MT4, and no order.
+            next_ticket=max(
+                state.last_order_ticket + 1, state.last_position_ticket + 1, FIRST_ORDER_TICKET
+            ),
             next_deal_ticket=max(state.last_deal_ticket + 1, FIRST_DEAL_TICKET),
             quotes=[quote for quote in known.quotes if quote.symbol in self._specs],
             orders=[restored_order(order) for order in state.orders if order.ticket is not None],
