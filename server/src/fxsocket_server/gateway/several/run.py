@@ -164,7 +164,12 @@ class _Work:
         return self._lane.commands.get(self._leg_id(number)) is not None
 
     def _is_final(self) -> bool:
-        return not any(map(self._is_under_way, range(len(self._plan.legs))))
+        """Whether nothing is under way, and nothing was left out for the server's own sake.
+
+        What it could not take (5xx) it has not sent: the same command again goes on there.
+        """
+        refused = any(answer is not None and answer.status >= 500 for answer in self._answers)
+        return not refused and not any(map(self._is_under_way, range(len(self._plan.legs))))
 
     def _as_they_stand(self) -> list[Answer | None]:
         return [answer or self._standing(number) for number, answer in enumerate(self._answers)]
