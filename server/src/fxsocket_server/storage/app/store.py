@@ -9,6 +9,7 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind
 from fxsocket_server.security.rotation import SealedRow
+from fxsocket_server.settings import SettingsError
 from fxsocket_server.storage.app.keys import KeyTables
 from fxsocket_server.storage.app.secrets import SecretTable
 from fxsocket_server.storage.app.tables import accounts, connector_keys, risk_rules, users
@@ -17,10 +18,15 @@ HEAD_REVISION = "0005"
 PASSWORD = "password"  # noqa: S105 - the name of a secret
 
 
+class AppVersionError(SettingsError):
+    """app.db was written by a newer server; the text says what to do."""
+
+
 class AppStore:
     """app.db behind SQLAlchemy Core."""
 
     def __init__(self, database_url: str) -> None:
+        """Open it, brought to this server's revision; raises AppVersionError."""
         self._engine: Engine = create_engine(database_url)
         with self._engine.begin() as connection:
             _migrate(connection)
@@ -186,6 +192,11 @@ def _migrate(connection: Connection) -> None:
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         if found == HEAD_REVISION:
             return
+        if found is not None and found > HEAD_REVISION:
+            raise AppVersionError(
+                f"--data: app.db has revision {found}, this server knows {HEAD_REVISION}: "
+                "start the newer server that wrote it"
+            )
     from alembic import command
     from alembic.config import Config
 
