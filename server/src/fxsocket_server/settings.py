@@ -88,6 +88,7 @@ class TerminalSettings(Struct, frozen=True, kw_only=True):
     currency: str | None = None
     seed: int | None = None
     sessions: bool = False
+    sync: bool = False
     faults: tuple[str, ...] = ()
     crash_at: str | None = None
 

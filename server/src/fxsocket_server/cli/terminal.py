@@ -62,6 +62,9 @@ def sim_terminal(
     sessions: Annotated[
         bool, typer.Option("--sessions", help="Keep the symbols' real trading sessions.")
     ] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Sync each write, so that a power cut loses nothing.")
+    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[:KEY=VALUE,...]", help="Put a fault in force; repeatable."),
@@ -78,7 +81,8 @@ def sim_terminal(
             TerminalSettings(
                 host=host, port=port, token=token, data=data, login=login, server=server,
                 profile=profile, balance=balance, leverage=leverage, currency=currency, seed=seed,
-                sessions=sessions, faults=tuple(fault or ()), crash_at=terminal_crash_at(),
+                sessions=sessions, sync=sync, faults=tuple(fault or ()),
+                crash_at=terminal_crash_at(),
             )
         )  # fmt: skip
         configure_logs()

@@ -2,8 +2,8 @@
 
 The broker's side is orders, deals, positions and money, each row the newest fact. The terminal's
 side is a journal of commands by tag (begun, done, or ruled out) and the events that the server has
-not acknowledged. What a transaction wrote is with the operating system before anybody hears of it;
-only a power cut can lose it.
+not acknowledged. What a transaction wrote is with the operating system before anybody hears of it,
+and on the disk where the ledger is `synced`: else a power cut can lose it.
 """
 
 import sqlite3
@@ -42,6 +42,7 @@ CREATE INDEX IF NOT EXISTS orders_by_time ON orders (time_ms) WHERE is_open = 0;
 CREATE INDEX IF NOT EXISTS deals_by_time ON deals (time_ms);
 """
 
+VERSION = 1
 _TAG_CHARS = 11
 
 _encode = msgspec.json.Encoder().encode
@@ -58,21 +59,34 @@ def tag_in(comment: str) -> str:
 
 
 class LedgerError(ValueError):
-    """A file that is no ledger; the text names it."""
+    """A file that is no ledger, or that of a newer terminal; the text names it."""
 
 
 class TerminalLedger:
     """One terminal's ledger.db; every method is one transaction. LedgerError if it is none."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, synced: bool = False) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.executescript(_SCHEMA)
+            self._db.execute("PRAGMA synchronous = " + ("FULL" if synced else "OFF"))
+            self._migrate(path)
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise LedgerError(f"{path} is damaged: {error}") from None
+
+    def _migrate(self, path: Path) -> None:
+        """Make the tables; the first terminals did not number their ledgers."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            self._db.close()
+            raise LedgerError(
+                f"{path} has version {version}, this terminal knows {VERSION}: "
+                "start the newer terminal that wrote it"
+            )
+        if version < VERSION:
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA user_version = {VERSION:d}")
 
     def close(self) -> None:
         """Close the file."""
@@ -128,7 +142,7 @@ class TerminalLedger:
         return (0, 0) if kept is None else msgspec.json.decode(kept, type=tuple[int, int])
 
     def last_ticket(self, table: str) -> int:
-        """The highest number in `orders` or `deals`, 0 without any."""
+        """The highest number in `orders`, `positions` or `deals`, 0 without any."""
         (ticket,) = self._db.execute("SELECT max(ticket) FROM " + table).fetchone()
         return ticket or 0
 

@@ -35,15 +35,25 @@ class Upgrade(Struct, frozen=True):
 
 
 class StreamServer:
-    """Listens for clients of a hub; `ssl_context` None serves plain ws://."""
+    """Listens for clients of a hub; `ssl_context` None serves plain ws://.
+
+    `own_net` says that the event loop's own servers are to be used, for one that has no sockets.
+    """
 
     def __init__(
-        self, hub: StreamHub, host: str, port: int, ssl_context: ssl.SSLContext | None = None
+        self,
+        hub: StreamHub,
+        host: str,
+        port: int,
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        own_net: bool = False,
     ) -> None:
         self._hub = hub
         self._host = host
         self._port = port
         self._ssl = ssl_context
+        self._own_net = own_net
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
@@ -55,6 +65,7 @@ class StreamServer:
             ssl=self._ssl,
             max_frame_size=limits.STREAM_RAW_FRAME_BYTES,
             read_buffer_init_size=_READ_BUFFER_BYTES,
+            use_aiofastnet=False if self._own_net else None,
             websocket_handshake_timeout=limits.STREAM_AUTH_MS / 1000,
             logger_name=cast("logging.Logger", _SocketLog(self._hub.log)),
         )

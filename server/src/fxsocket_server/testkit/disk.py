@@ -5,12 +5,16 @@ in the middle of SQLite's own log; what was committed before stays, as synchrono
 """
 
 import shutil
+import sqlite3
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from fxsocket_server.core import limits
+from fxsocket_server.storage.journal.schema import migrate
 from fxsocket_server.storage.journal.space import Space
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.journal.writer import Done, Queued, Work, Writer
@@ -32,6 +36,14 @@ class Wear(Struct):
     full: bool = False
 
 
+@lru_cache(maxsize=1)
+def _empty_journal() -> bytes:
+    """A journal without an account: making its tables anew for every world would take most time."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    return connection.serialize()
+
+
 class SimDisk:
     """The folder of one simulated process; every crash moves what is left to a new one."""
 
@@ -44,9 +56,11 @@ class SimDisk:
         self._journals: list[SqliteJournal] = []
         self._writer: SimWriter | None = None
         self.crashes: dict[str, int] = {}
+        self.on_commit: Callable[[float], None] | None = None  # hears of a commit, and its seconds
         self.reserve_is_held = False
         self._full_pages: int | None = None
         self._here.mkdir(parents=True)
+        self.journal_path.write_bytes(_empty_journal())
 
     @property
     def _here(self) -> Path:
@@ -87,6 +101,8 @@ class SimDisk:
 
     def later(self, delay_s: float, writer: "SimWriter") -> None:
         """Finish a writer's commit after a while, if its process still lives."""
+        if self.on_commit is not None:
+            self.on_commit(delay_s)
         self._loop.call_later(delay_s, writer.finish)
 
     # --- crashes -----------------------------------------------------------------------------

@@ -53,6 +53,12 @@ class Link:
         self.swallows = True
         self._lose()
 
+    def stall(self, seconds: float) -> None:
+        """Let what is sent from now on arrive later; bytes stay in order."""
+        self.net.slowest_s = max(self.net.slowest_s, seconds)
+        for end in self.ends:
+            end.arrives_s = max(end.arrives_s, self.net.loop.time() + seconds)
+
     def end_of_process(self, process: SimProcess, silent: bool) -> None:
         """Its process died: the other end hears it, unless the whole machine is gone."""
         for end in self.ends:
@@ -77,6 +83,32 @@ class Link:
         self._under_way = []
 
 
+class _Socket:
+    """What protocols ask of a transport's socket; writing to it directly fails, as it should."""
+
+    def __init__(self, name: tuple[str, int]) -> None:
+        self._name = name
+
+    def fileno(self) -> int:
+        """None that could be written to."""
+        return -1
+
+    def getpeername(self) -> tuple[str, int]:
+        """The other end."""
+        return self._name
+
+    def getsockname(self) -> tuple[str, int]:
+        """This end."""
+        return self._name
+
+    def setsockopt(self, *_: object) -> None:
+        """A net of this size needs no tuning."""
+
+    def getsockopt(self, *_: object) -> int:
+        """None is set."""
+        return 0
+
+
 class SimTransport(asyncio.Transport):
     """One end of a connection."""
 
@@ -84,10 +116,12 @@ class SimTransport(asyncio.Transport):
     link: Link
 
     def __init__(self, protocol: asyncio.BaseProtocol, name: tuple[str, int]) -> None:
-        super().__init__({"peername": name, "sockname": name})
+        super().__init__({"peername": name, "sockname": name, "socket": _Socket(name)})
         self.process = owner()
         self.context: Context = copy_context()
         self.is_open = True
+        self.is_made = False  # a connection that breaks before it was accepted is never heard of
+        self.was_reset = False
         self.arrives_s = 0.0  # when the last of what is on its way here arrives
         self.got = 0  # bytes that have arrived here
         self._protocol = protocol
@@ -176,6 +210,11 @@ class SimTransport(asyncio.Transport):
 
     # --- receiving ---------------------------------------------------------------------------
 
+    def make(self) -> None:
+        """Give the connection to its protocol."""
+        self.is_made = True
+        self._protocol.connection_made(self)
+
     def pause_reading(self) -> None:
         """Leave what arrives in the kernel."""
         self._reading = False
@@ -220,24 +259,38 @@ class SimTransport(asyncio.Transport):
             self._waiting.append(arrival)
 
     def _data(self, data: bytes) -> None:
-        assert isinstance(self._protocol, asyncio.Protocol)
-        if self.is_open and not self._closing:
+        if not self.is_open or self._closing:
+            return
+        if isinstance(self._protocol, asyncio.BufferedProtocol):
+            self._fill(self._protocol, data)
+        else:
+            assert isinstance(self._protocol, asyncio.Protocol)
             self._protocol.data_received(data)
 
+    def _fill(self, protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+        while data and not self._closing:
+            buffer = memoryview(protocol.get_buffer(len(data)))
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            data = data[size:]
+            protocol.buffer_updated(size)
+
     def _end(self) -> None:
-        assert isinstance(self._protocol, asyncio.Protocol)
+        assert isinstance(self._protocol, asyncio.Protocol | asyncio.BufferedProtocol)
         if self.is_open and not self._protocol.eof_received():
             self.close()
 
     def lost(self, error: Exception) -> None:
         """The connection broke."""
+        self.was_reset = isinstance(error, ConnectionResetError)
         self._gone(error)
 
     def _gone(self, error: Exception | None) -> None:
         if self.is_open:
             self.is_open = False
             self._closing = True
-            self._protocol.connection_lost(error)
+            if self.is_made:
+                self._protocol.connection_lost(error)
 
 
 class _Listener:
@@ -273,6 +326,7 @@ class SimNet:
         self.links: list[Link] = []
         self._chance = chance
         self._port = 40_000
+        self.slowest_s = 0.0  # the longest that anything was under way
 
     def listen(self, factory: ProtocolFactory, host: str, port: int) -> Any:
         """Accept connections at an address for the process that asks."""
@@ -292,18 +346,18 @@ class SimNet:
         protocol = factory()
         near = SimTransport(protocol, listener.name)
         self._join(near, listener)
-        protocol.connection_made(near)
+        near.make()
         return near, protocol
 
     def _join(self, near: SimTransport, listener: _Listener) -> None:
-        far_protocol, far = listener.context.copy().run(_accepted, listener)
+        far = listener.context.copy().run(_accepted, listener)
         link = Link(self, f"{listener.name[0]}:{listener.name[1]}", near)
         link.ends.append(far)
         near.peer, far.peer = far, near
         near.link = far.link = link
         self.links = [known for known in self.links if known.is_open]
         self.links.append(link)
-        link.later(far, far_protocol.connection_made, far)
+        link.later(far, far.make)
 
     def end_of_process(self, process: SimProcess, silent: bool = False) -> None:
         """A process died: its connections break, its listeners are gone."""
@@ -324,6 +378,7 @@ class SimNet:
         ms = self._chance.between(weather.low_ms, weather.high_ms)
         if weather.slow and self._chance.happens(weather.slow):
             ms += self._chance.between(0, weather.slow_ms)
+        self.slowest_s = max(self.slowest_s, ms / 1000)
         return ms / 1000
 
     def pieces(self, data: bytes) -> list[bytes]:
@@ -341,7 +396,6 @@ class SimNet:
         return self.loop.call_at(to.arrives_s, callback, *args, context=to.context.copy())
 
 
-def _accepted(listener: _Listener) -> tuple[asyncio.BaseProtocol, SimTransport]:
-    """Inside the listening process: a protocol for a new connection, and its end of it."""
-    protocol = listener.factory()
-    return protocol, SimTransport(protocol, listener.name)
+def _accepted(listener: _Listener) -> SimTransport:
+    """Inside the listening process: its end of a new connection, with a protocol."""
+    return SimTransport(listener.factory(), listener.name)

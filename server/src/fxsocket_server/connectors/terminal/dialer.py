@@ -82,11 +82,17 @@ class Dialer:
         self._rng = rng
         self._on_change = on_change
         self._backoff_ms = limits.BRIDGE_BACKOFF_MS[0]
+        self._link: _Link | None = None
+
+    def server_ms(self) -> float:
+        """The server's clock as this session has heard it: it can only be behind."""
+        return float("-inf") if self._link is None else self._link.server_ms()
 
     async def run(self) -> None:
         """Dial again and again until cancelled."""
         while True:  # until cancelled
             link = _Link(self._terminal, self._identity, self._epochs, self._clock, self._rng)
+            self._link = link
             link.on_ready = self._on_ready
             why = await link.live()
             self._on_change(None, why)
@@ -209,6 +215,8 @@ class _Link:
 
     def _on_challenge(self, challenge: Challenge) -> None:
         assert self._wire is not None
+        if challenge.v != VERSION:
+            raise FrameError(f"this terminal speaks FXB/{VERSION}, the server FXB/{challenge.v}")
         who, self._server_nonce = self._identity, challenge.sn
         self._hear_clock(challenge.gw_ms)
         nonces = (who.boot, self._nonce, challenge.sn)
@@ -235,7 +243,7 @@ class _Link:
     def _on_word(self, message: Any) -> None:
         assert self._wire is not None
         if isinstance(message, Req):
-            expired = message.exp is not None and self._server_ms() > message.exp
+            expired = message.exp is not None and self.server_ms() > message.exp
             for result in self._terminal.answer(message, expired=expired):
                 self._wire.send(result)
         elif isinstance(message, Ack):
@@ -257,7 +265,8 @@ class _Link:
         """What took least on its way tells most: later word can only make the clock too slow."""
         self._ahead_ms = max(self._ahead_ms, gw_ms - self._clock.monotonic_ms())
 
-    def _server_ms(self) -> float:
+    def server_ms(self) -> float:
+        """The server's clock as it was heard."""
         return self._clock.monotonic_ms() + self._ahead_ms
 
 

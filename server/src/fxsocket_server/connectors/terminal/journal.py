@@ -34,7 +34,7 @@ class Ledger(Protocol):
         ...
 
     def last_ticket(self, table: str) -> int:
-        """The highest number in `orders` or `deals`, 0 without any."""
+        """The highest number in `orders`, `positions` or `deals`, 0 without any."""
         ...
 
     def history(self, from_ms: int) -> TerminalHistory:

@@ -5,6 +5,7 @@ import sys
 
 from fxsocket_server.core.clock import SystemClock
 from fxsocket_server.testkit.sim.runner import report_of, run_seeds
+from fxsocket_server.testkit.sim.shrink import shrunk
 from fxsocket_server.testkit.sim.world import Outcome
 
 _SHOW_EVERY = 20
@@ -55,10 +56,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="A..B")
     parser.add_argument("--trace", action="store_true", help="print all that happened")
+    parser.add_argument("--shrink", action="store_true", help="find the smallest world that fails")
     options = parser.parse_args()
     progress = _Progress(len(options.seeds), options.trace)
     tally = run_seeds(options.seeds, progress)
     sys.stderr.write("\n")
+    for outcome in tally.failures if options.shrink else ():
+        _say(f"the smallest world of {report_of(shrunk(outcome))}")
     _say(
         f"{tally.seeds} seeds, {tally.orders} orders, {tally.crashes} crashes,"
         f" {len(tally.failures)} failures, {progress.rate():.1f} seeds/s"

@@ -11,7 +11,8 @@ from fxsocket_server.testkit.disk import SimDisk, Wear
 from fxsocket_server.testkit.loop import SimProcess, owner
 from fxsocket_server.testkit.net import SimNet, Weather
 from fxsocket_server.testkit.rng import Chance
-from fxsocket_server.testkit.sim.host import Host
+from fxsocket_server.testkit.sim.host import OUTSIDE, Host
+from fxsocket_server.testkit.sim.parts import BRIDGE_PORT, HOST
 from fxsocket_server.testkit.sim.plan import POINTS, TERMINAL_POINTS, Plan
 from fxsocket_server.testkit.sim.server import SimServer
 from fxsocket_server.testkit.sim.terminal import SimTerminal
@@ -53,6 +54,7 @@ class Chaos:
         self._wall = wall
         self._server = server
         self._terminals = terminals
+        self._doom: asyncio.TimerHandle | None = None
         self._armed: dict[str, int] = {}  # how often a point must still be reached to crash there
 
     async def rage(self) -> None:
@@ -71,12 +73,14 @@ class Chaos:
         self._net.weather = Weather()
         self._disk.wear = Wear()
         self._armed = {}
+        self._disk.on_commit = None
+        if self._doom is not None:
+            self._doom.cancel()
         for process in (self._server.process, *(host.process for host in self._terminals)):
             if process is not None:
                 process.crash_at(0)
-        for host in self._terminals:
-            if host.process is not None:
-                host.program.connector.clear_faults()
+        for connector in self._connectors():
+            connector.clear_faults()
         for link in self._net.open_links():
             if link.swallows:
                 link.swallows = False
@@ -108,13 +112,39 @@ class Chaos:
     def _crash_at_point(self) -> None:
         self._armed[self._chance.choice(POINTS)] = 1 + self._chance.below(5)
 
+    def _crash_in_commit(self) -> None:
+        """Die at some moment of the next commit: what was told before its end was told too soon."""
+
+        def begun(lasts_s: float) -> None:
+            self._disk.on_commit = None
+            if self._server.process is not None:
+                at_s = self._chance.between(0, lasts_s)
+                kill, loop = self._server.process.kill, self._net.loop
+                self._doom = loop.call_later(at_s, kill, context=OUTSIDE.copy())
+
+        self._disk.on_commit = begun
+
+    def _terminal_power(self) -> None:
+        for host in self._terminals:
+            if host.process is not None and self._chance.happens(0.7):
+                host.program.ledger.power_fails = True
+                host.process.kill()
+
     def _terminal_crash_at_point(self) -> None:
         self._armed[self._chance.choice(TERMINAL_POINTS)] = 1 + self._chance.below(5)
 
     def _broker_fault(self) -> None:
-        for host in self._terminals:
-            if host.process is not None and self._chance.happens(0.7):
-                self._put_fault(host.program.connector)
+        for connector in self._connectors():
+            if self._chance.happens(0.7):
+                self._put_fault(connector)
+
+    def _connectors(self) -> list[SimConnector]:
+        """The simulated brokers that live now, in the server and in the terminals."""
+        found = [host.program.connector for host in self._terminals if host.process is not None]
+        return found + (self._server.program.sim_connectors() if self._is_up() else [])
+
+    def _is_up(self) -> bool:
+        return self._server.process is not None and self._server.program.is_built
 
     def _put_fault(self, connector: SimConnector) -> None:
         kind = self._chance.choice(_BROKER_FAULTS)
@@ -137,7 +167,12 @@ class Chaos:
 
     def _slow_net(self) -> None:
         self._net.weather.slow = self._chance.between(0, 0.5)
-        self._net.weather.slow_ms = self._chance.choice((50, 500, 6_000))
+        self._net.weather.slow_ms = self._chance.choice((50, 500, 9_000))
+
+    def _bridge_stall(self) -> None:
+        bridge = f"{HOST}:{BRIDGE_PORT}"
+        for link in [link for link in self._net.open_links() if link.address == bridge]:
+            link.stall(self._chance.between(3, 9))
 
     def _split(self) -> None:
         self._net.weather.split = self._chance.between(0, 1)

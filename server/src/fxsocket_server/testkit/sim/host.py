@@ -11,7 +11,7 @@ from fxsocket_server.testkit.net import SimNet
 from fxsocket_server.testkit.rng import Chance
 from fxsocket_server.testkit.sim.trace import Trace
 
-_OUTSIDE = copy_context()  # belongs to no simulated process
+OUTSIDE = copy_context()  # belongs to no simulated process
 
 
 class Program(Protocol):
@@ -38,7 +38,7 @@ class Host(Generic[P]):
         chance: Chance,
         trace: Trace,
         make: Callable[[Chance], P],
-        crashed: Callable[[], None],
+        crashed: Callable[[P], None],
     ) -> None:
         self.name = name
         self.kind = kind
@@ -91,10 +91,11 @@ class Host(Generic[P]):
     def _died(self, process: SimProcess) -> None:
         self._trace.note(f"{process.name} dies")
         self._trace.mark(f"death.{self.kind}")
-        self._crashed()
+        if self.lives and self.lives[-1][0] is process:
+            self._crashed(self.program)
         self._net.end_of_process(process)
         pause_s = self._chance.split(f"after {process.name}").between(0.01, 3)
-        self._loop.call_later(pause_s, self.start, context=_OUTSIDE.copy())
+        self._loop.call_later(pause_s, self.start, context=OUTSIDE.copy())
 
     def bury(self) -> list[str]:
         """End it for good; returns what had gone wrong unheard."""

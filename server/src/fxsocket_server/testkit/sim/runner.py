@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from fxsocket_server.testkit.sim.world import Outcome, run_seed
 
+_SEEDS_A_COLLECTION = 8
 MODULE = "fxsocket_server.testkit.sim"
 
 
@@ -43,9 +44,10 @@ def run_seeds(seeds: Iterable[int], done: Callable[[Outcome], None] | None = Non
     """Run every seed; `done` hears of each."""
     tally = Tally(failures=[], marks=Counter())
     with tempfile.TemporaryDirectory(prefix="fxsocket-sim-", dir=_scratch()) as folder, _no_gc():
-        for seed in seeds:
+        for number, seed in enumerate(seeds):
             outcome = run_seed(seed, Path(folder) / str(seed))
-            gc.collect()
+            if number % _SEEDS_A_COLLECTION == 0:
+                gc.collect()
             tally.add(outcome)
             if done is not None:
                 done(outcome)

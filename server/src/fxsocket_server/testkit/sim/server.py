@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeGuard, cast
 
 import msgspec
 from msgspec import Struct
+from structlog.typing import FilteringBoundLogger
 
 from fxsocket_server.api.app import build_app
 from fxsocket_server.api.context import Context
@@ -13,6 +15,7 @@ from fxsocket_server.api.server import http_protocols
 from fxsocket_server.bootstrap.server import spec_folder
 from fxsocket_server.bootstrap.terminals import TerminalAccounts
 from fxsocket_server.broker.generator import PriceGenerator
+from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
 from fxsocket_server.connectors.bridge.connector import BridgeConnector
 from fxsocket_server.connectors.bridge.listener import BridgeListener
@@ -34,6 +37,10 @@ from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.storage.history.bundled import BundledHistory
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
+from fxsocket_server.stream.hub import StreamHub
+from fxsocket_server.stream.in_process import GatewayBackend
+from fxsocket_server.stream.server import StreamServer
+from fxsocket_server.stream.unread import Unread
 from fxsocket_server.testkit.clock import SimClock, WallClock
 from fxsocket_server.testkit.disk import SimDisk
 from fxsocket_server.testkit.loop import SimLoop
@@ -45,9 +52,8 @@ from fxsocket_server.testkit.sim.parts import (
     PEPPER,
     PORT,
     SECRET,
-    SYMBOLS,
+    STREAM_PORT,
     USER,
-    profile,
 )
 from fxsocket_server.workers.checkpoint import keep_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
@@ -67,20 +73,28 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
     return transport.unacknowledged()
 
 
+class Deadline(Struct, frozen=True):
+    """A trade's deadline by the loop; `origin_ms` is what the server's clock had at its 0."""
+
+    at_s: float
+    origin_ms: int
+
+
 class Machine(Struct):
     """What outlives the process: disk, wall clock, accounts; and who watches it.
 
     `tell` hears of every event that is published, `ready` is set while the server serves, and
-    `handed` is told each trade that goes to a terminal, with the loop's time of its deadline.
+    `handed` is told each trade that goes to a terminal, with its deadline.
     """
 
     loop: SimLoop
     disk: SimDisk
     wall: WallClock
     accounts: dict[str, Account]
+    brokers: dict[str, Profile]
     ready: asyncio.Event
     tell: Callable[[object], None]
-    handed: Callable[[str, float], None]
+    handed: Callable[[str, "Deadline"], None]
 
     def connector_keys(self, account_id: str) -> list[str]:
         """The name of an account's token."""
@@ -103,18 +117,23 @@ def _watched(connector: BridgeConnector, note: Callable[[TradeRequest], None]) -
     return connector
 
 
-class OpenGate:
-    """A feed gate without readers."""
+def _unread(transport: asyncio.Transport) -> Unread:
+    assert isinstance(transport, SimTransport)
+    return Unread(transport.was_reset, transport.unacknowledged())
 
-    def held(self, account_id: str, lossless: bool) -> bool:
-        """Never."""
-        return False
 
-    async def wait(self, account_id: str, lossless: bool) -> None:
-        """At once."""
+class _Log:
+    """Keeps what the server would log as wrong."""
 
-    async def first_reader(self, account_id: str) -> None:
-        """At once."""
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something that must not happen."""
+        self._note(f"{event}: {fields.get('exc_info')!r}")
+
+    def debug(self, event: str, **fields: object) -> None:
+        """A client or its network misbehaves, as they are to."""
 
 
 class SimServer:
@@ -125,6 +144,7 @@ class SimServer:
         self._chance = chance
         self._reach = reach
         self.errors: list[str] = []
+        self.is_built = False
         self.journal: SqliteJournal
         self.gateway: Gateway
 
@@ -136,9 +156,11 @@ class SimServer:
         self._ids = IdFactory(self._chance.bytes, self._clock.wall_ms)
         self.journal = machine.disk.open_journal()
         self._bus = InProcessBus(lambda topic, error: self._note(f"{topic}: {error!r}"))
-        self._bus.subscribe("events.*", machine.tell)
         self.gateway = Gateway(self.journal, self._bus, self._clock, self._ids, _history())
+        self._bus.subscribe("events.*", machine.tell)
         self.journal.on_failure(self._rebuild)
+        self._build_access()
+        self.is_built = True
         bridge = BridgeListener(HOST, BRIDGE_PORT, self._clock, self._chance.bytes)
         terminals = self._terminals(bridge)
         for account in tuple(machine.accounts.values()):
@@ -147,6 +169,7 @@ class SimServer:
             else:
                 await self._connect(account)
         await bridge.start()
+        await StreamServer(self._hub, HOST, STREAM_PORT, own_net=True).start()
         protocols = http_protocols(build_app(self._context()), _unacknowledged)
         await machine.loop.create_server(protocols, HOST, PORT)
         machine.ready.set()
@@ -168,7 +191,8 @@ class SimServer:
         """The lanes of all accounts."""
         return [linked.lane for linked in self.gateway.accounts.values() if linked.lane]
 
-    def _context(self) -> Context:
+    def _build_access(self) -> None:
+        """The one key, its limits, and the stream that it opens."""
         key = ApiKey(
             id="key_sim",
             user_id=USER,
@@ -179,13 +203,23 @@ class SimServer:
             default_account_id=None,
             created_ms=0,
         )
+        self._keyring = Keyring(PEPPER, [key], self._clock.wall_ms)
+        self._requests = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
+        self._risk_reducing = RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST)
+        log = cast("FilteringBoundLogger", _Log(self._note))
+        backend = GatewayBackend(
+            self.gateway, self._keyring, self._requests, self._risk_reducing, log
+        )
+        self._hub = StreamHub(backend, self._bus, self._clock, log, unread_of=_unread)
+
+    def _context(self) -> Context:
         return Context(
             gateway=self.gateway,
-            keyring=Keyring(PEPPER, [key], self._clock.wall_ms),
+            keyring=self._keyring,
             clock=self._clock,
             ids=self._ids,
-            requests=RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST),
-            risk_reducing=RateLimiter(limits.REQUESTS_PER_S, limits.REQUESTS_BURST),
+            requests=self._requests,
+            risk_reducing=self._risk_reducing,
             strangers=RateLimiter(limits.UNKNOWN_PER_S, limits.UNKNOWN_BURST),
             version="sim",
             spec_folder=spec_folder(),
@@ -197,7 +231,7 @@ class SimServer:
         state = self.journal.open_account(account.id, account.user_id, self._ids.make(""))
         connector = self._connector(account, state)
         lane = self._lane(account, connector, state)
-        market = MarketData(lane, self._bus, self.gateway.history, profile().zone)
+        market = MarketData(lane, self._bus, self.gateway.history, self._broker(account).zone)
         self.gateway.accounts[account.id] = LinkedAccount(
             account, AccountStatus.CONNECTED, lane, market, connector
         )
@@ -235,18 +269,30 @@ class SimServer:
         return lane
 
     def _note_trade(self, request: TradeRequest) -> None:
-        self._machine.handed(request.tag, (request.deadline_ms - self._origin_ms) / 1000)
+        at_s = (request.deadline_ms - self._origin_ms) / 1000
+        self._machine.handed(request.tag, Deadline(at_s, self._origin_ms))
+
+    def _broker(self, account: Account) -> Profile:
+        return self._machine.brokers[account.id]
 
     def _connector(self, account: Account, state: AccountState) -> SimConnector:
-        generators = [profile().generators[symbol] for symbol in SYMBOLS]
-        generator = PriceGenerator(generators, account.seed, self._clock.wall_ms())
+        broker = self._broker(account)
+        generator = PriceGenerator(broker.generators.values(), account.seed, self._clock.wall_ms())
         if state.checkpoint is not None:
             saved = msgspec.msgpack.decode(state.checkpoint, type=SimCheckpoint).feed
             if saved is not None:
                 generator.restore(saved)
-        terms = profile().terms(currency="USD", leverage=100, sessions_apply=False)
-        specs = {symbol: profile().symbols[symbol] for symbol in SYMBOLS}
+        terms = broker.terms(currency="USD", leverage=100, sessions_apply=False)
         feed = LiveFeed(generator, self._clock)
-        connector = SimConnector(account.id, terms, specs, feed, OpenGate())
+        connector = SimConnector(account.id, terms, broker.symbols, feed, self._hub)
         connector.rebuild(state)
         return connector
+
+    def sim_connectors(self) -> list[SimConnector]:
+        """The simulated brokers inside the server."""
+        linked = self.gateway.accounts.values()
+        return [a.lane.connector for a in linked if a.lane and _is_simulated(a.lane.connector)]
+
+
+def _is_simulated(connector: Connector) -> TypeGuard[SimConnector]:
+    return isinstance(connector, SimConnector)

@@ -1,9 +1,9 @@
 """A terminal as a simulated process: the parts of `sim-terminal`, dialling the bridge."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -23,28 +23,18 @@ from fxsocket_server.connectors.terminal.dialer import Dialer, Identity
 from fxsocket_server.connectors.terminal.terminal import Terminal
 from fxsocket_server.core import limits
 from fxsocket_server.core.rng import SplitMix64
+from fxsocket_server.fxb.messages import Req, Res
 from fxsocket_server.gateway.ports import Reach
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.facts import Fact, Lookup, Report
-from fxsocket_server.security.connector_tokens import ConnectorToken
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
 from fxsocket_server.testkit.clock import SimClock, WallClock
 from fxsocket_server.testkit.loop import SimLoop, owner
 from fxsocket_server.testkit.rng import Chance
-from fxsocket_server.testkit.sim.parts import BRIDGE_PORT, HOST, SYMBOLS, profile
+from fxsocket_server.testkit.sim.parts import BRIDGE_PORT, HOST, connector_token
 
 _BALANCE = 100_000.0
-
-
-@lru_cache(maxsize=1)
-def _small() -> Profile:
-    """The broker of every terminal: few symbols, so that a world is quick."""
-    whole = profile()
-    return msgspec.structs.replace(
-        whole,
-        symbols={name: whole.symbols[name] for name in SYMBOLS},
-        generators={name: whole.generators[name] for name in SYMBOLS},
-    )
+_SYNCED = 2  # SQLite's synchronous=FULL
 
 
 class SimLedger(TerminalLedger):
@@ -54,10 +44,26 @@ class SimLedger(TerminalLedger):
     """
 
     def __init__(self, path: Path, began: Callable[[str], None]) -> None:
-        super().__init__(path)
+        super().__init__(path, synced=True)
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")  # so that its log only grows
+        self._log = path.with_name(path.name + "-wal")
         self._process = owner()
         self._began = began
         self._in_transaction = False
+        self.power_fails = False  # with the next death
+        self.synced_bytes = self._written_bytes()
+
+    def _written_bytes(self) -> int:
+        return self._log.stat().st_size if self._log.exists() else 0
+
+    def _note_synced(self) -> None:
+        (mode,) = self._db.execute("PRAGMA synchronous").fetchone()
+        if mode >= _SYNCED:
+            self.synced_bytes = self._written_bytes()
+
+    def unsynced_bytes(self) -> int:
+        """What a power cut can take."""
+        return self._written_bytes() - self.synced_bytes
 
     @contextmanager
     def _transaction(self) -> Iterator[bool]:
@@ -70,6 +76,7 @@ class SimLedger(TerminalLedger):
             yield self._process is None or self._process.step()
         finally:
             self._in_transaction = False
+            self._note_synced()
 
     def keep(self, name: str, value: bytes) -> None:
         """Keep a value under a name."""
@@ -108,10 +115,40 @@ class SimLedger(TerminalLedger):
                 super().acknowledge(q)
 
 
+class LedgerFile:
+    """Where a terminal's ledger lies; after a power cut, what is left of it lies elsewhere."""
+
+    def __init__(self, folder: Path, name: str, chance: Chance) -> None:
+        self._folder = folder
+        self._name = name
+        self._chance = chance
+        self._generation = 0
+
+    @property
+    def path(self) -> Path:
+        """Where it lies now."""
+        return self._folder / f"{self._name}-{self._generation}.db"
+
+    def lose_power(self, ledger: SimLedger) -> None:
+        """Keep what was synced, and of the rest as much as chance left."""
+        kept = ledger.synced_bytes + self._chance.below(ledger.unsynced_bytes() + 1)
+        before = self.path
+        self._generation += 1
+        shutil.copyfile(before, self.path)
+        log = before.with_name(before.name + "-wal")
+        self.path.with_name(self.path.name + "-wal").write_bytes(log.read_bytes()[:kept])
+
+
 class _MarkedTerminal(Terminal):
-    """A terminal whose look-ups leave a mark, so that a run shows which answers it came through."""
+    """A terminal whose answers leave a mark, so that a run shows what it came through."""
 
     mark: Reach
+
+    def answer(self, request: Req, *, expired: bool) -> Iterator[Res]:
+        """The results of a request."""
+        if expired:
+            self.mark("terminal.expired")
+        return super().answer(request, expired=expired)
 
     def lookup(self, tag: str, since_ms: int) -> Lookup:
         """What became of a tag."""
@@ -128,8 +165,8 @@ class SimTerminal:
         loop: SimLoop,
         wall: WallClock,
         ledger: SimLedger,
+        broker: Profile,
         account: Account,
-        token: ConnectorToken,
         chance: Chance,
         reach: Reach,
     ) -> None:
@@ -138,32 +175,32 @@ class SimTerminal:
         clock = SimClock(loop, wall, chance.below(10**9))
         if ledger.note("id") is None:
             ledger.keep("id", chance.bytes(16).hex().encode())
-        terms = _small().terms(currency="USD", leverage=100, sessions_apply=False)
-        feed = LiveFeed(_generator(ledger, account.seed, clock.wall_ms()), clock)
-        self.connector = connect_terminal(terms, _small(), feed, ledger)
+        terms = broker.terms(currency="USD", leverage=100, sessions_apply=False)
+        feed = LiveFeed(_generator(broker, ledger, account.login, clock.wall_ms()), clock)
+        self.connector = connect_terminal(terms, broker, feed, ledger)
         self.terminal = _MarkedTerminal(
-            self.connector, described(terms, _small()), ledger, clock.wall_ms, reach
+            self.connector, described(terms, broker), ledger, clock.wall_ms, reach
         )
         self.terminal.mark = reach
         deposit_once(self.connector, self.terminal, ledger, terms, _BALANCE)
         identity = Identity(
             host=HOST,
             port=BRIDGE_PORT,
-            token=token,
+            token=connector_token(account.id),
             login=account.login,
             server=account.server,
             ledger=ledger_id(ledger),
             boot=chance.bytes(16).hex(),
         )
         rng = SplitMix64(chance.below(2**63))
-        self._dialer = Dialer(
+        self.dialer = Dialer(
             self.terminal, identity, kept_epochs(ledger), clock, rng, lambda *_: None
         )
 
     async def run(self) -> None:
         """Let the market run and dial the server, until the process dies."""
         await self.connector.start(self.terminal)
-        await asyncio.gather(self._dialer.run(), self._keep_checkpoints())
+        await asyncio.gather(self.dialer.run(), self._keep_checkpoints())
 
     async def _keep_checkpoints(self) -> None:
         while True:  # until the process dies
@@ -171,8 +208,8 @@ class SimTerminal:
             self.ledger.keep("checkpoint", self.connector.checkpoint() or b"")
 
 
-def _generator(ledger: SimLedger, seed: int, now_ms: int) -> PriceGenerator:
-    generator = PriceGenerator(_small().generators.values(), seed, now_ms)
+def _generator(broker: Profile, ledger: SimLedger, seed: int, now_ms: int) -> PriceGenerator:
+    generator = PriceGenerator(broker.generators.values(), seed, now_ms)
     kept = ledger.note("checkpoint")
     if kept:
         saved = msgspec.msgpack.decode(kept, type=SimCheckpoint).feed

@@ -14,27 +14,29 @@ from msgspec import Struct
 
 from fxsocket_server.gateway.changes import Event
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.model.account import Account
-from fxsocket_server.model.enums import AccountKind
 from fxsocket_server.testkit.clock import WallClock
 from fxsocket_server.testkit.disk import SimDisk
 from fxsocket_server.testkit.loop import SimLoop, Stuck
 from fxsocket_server.testkit.net import SimNet
 from fxsocket_server.testkit.rng import Chance
 from fxsocket_server.testkit.sim.chaos import Chaos
+from fxsocket_server.testkit.sim.check_heard import check_heard, last_told
 from fxsocket_server.testkit.sim.checks import check_world
 from fxsocket_server.testkit.sim.clients import Bot, PlainBot
 from fxsocket_server.testkit.sim.host import Host, Program
-from fxsocket_server.testkit.sim.parts import connector_token, sim_account, terminal_account
-from fxsocket_server.testkit.sim.plan import Plan, plan_of
-from fxsocket_server.testkit.sim.server import Machine, SimServer
-from fxsocket_server.testkit.sim.terminal import SimLedger, SimTerminal
+from fxsocket_server.testkit.sim.listener import Listener
+from fxsocket_server.testkit.sim.parts import account_of, profile
+from fxsocket_server.testkit.sim.plan import BotPlan, Plan, plan_of
+from fxsocket_server.testkit.sim.server import Deadline, Machine, SimServer
+from fxsocket_server.testkit.sim.terminal import LedgerFile, SimLedger, SimTerminal
 from fxsocket_server.testkit.sim.trace import Trace, Violation
+from fxsocket_server.testkit.sim.ways import OverHttp, OverStream
 
 P = TypeVar("P", bound=Program)
 
 _HTTP_LOG = "uvicorn.error"
 _PATIENCE_S = 16  # what a client that knows no better waits between its tries
+_MS_S = 0.0011  # the server tells its clock in whole milliseconds
 _HEAL_S = 30  # after everything was put right, all is settled within this
 
 
@@ -53,25 +55,34 @@ class Outcome(Struct):
 class World:
     """Everything that lives in one simulated loop."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, plan: Plan | None = None) -> None:
+        """A plan is given where not all that the seed chose is to be there."""
         self._chance = Chance(seed)
-        self._folder = folder
         self.seed = seed
-        self.plan = plan_of(self._chance.split("plan"))
+        self.plan = plan or plan_of(self._chance.split("plan"))
         self.loop = SimLoop()
         self.trace = Trace(self.loop.time)
         self.net = self.loop.net = SimNet(self.loop, self._chance.split("net"))
         self.wall = WallClock(self.loop)
         self.disk = SimDisk(folder / "server", self.loop, self._chance.split("disk"))
         self.told: dict[tuple[str, int], Event] = {}
-        self.deadlines_s: dict[str, float] = {}  # of each tag that was handed over, by the loop
+        # Of each tag that was handed over: its deadline, and the server's clock, by the loop.
+        self.deadlines: dict[str, Deadline] = {}
         self.violations: list[Violation] = []
+        self._ledgers = {
+            plan.id: LedgerFile(folder, plan.id, self._chance.split(f"ledger {plan.id}"))
+            for plan in self.plan.accounts
+            if plan.terminal
+        }
         self.machine = self._machine()
         self.server = self._host("server", self._make_server, self._server_crashed)
         self.terminals = {
-            account.id: self._host(account.id, partial(self._make_terminal, account), _nothing)
-            for account in self.machine.accounts.values()
-            if account.kind is AccountKind.TERMINAL
+            account_id: self._host(
+                account_id,
+                partial(self._make_terminal, account_id),
+                partial(self._terminal_crashed, account_id),
+            )
+            for account_id in self._ledgers
         }
         self.chaos = Chaos(
             self.plan,
@@ -83,44 +94,47 @@ class World:
             self.server,
             list(self.terminals.values()),
         )
-        self.bots = [self._bot(number) for number in range(self.plan.bots)]
+        self.bots = [self._bot(plan) for plan in self.plan.bots]
+        self.listeners = [self._listener(number) for number in self.plan.listeners]
 
     def _machine(self) -> Machine:
-        accounts = [sim_account(n + 1) for n in range(self.plan.accounts)]
-        accounts += [terminal_account(n + 1) for n in range(self.plan.terminals)]
         return Machine(
             loop=self.loop,
             disk=self.disk,
             wall=self.wall,
-            accounts={account.id: account for account in accounts},
+            accounts={plan.id: account_of(plan) for plan in self.plan.accounts},
+            brokers={plan.id: profile(plan.profile) for plan in self.plan.accounts},
             ready=asyncio.Event(),
             tell=self._tell,
-            handed=self.deadlines_s.__setitem__,
+            handed=self.deadlines.__setitem__,
         )
 
-    def _host(self, name: str, make: Callable[[Chance], P], crashed: Callable[[], None]) -> Host[P]:
+    def _host(
+        self, name: str, make: Callable[[Chance], P], crashed: Callable[[P], None]
+    ) -> Host[P]:
         kind = "server" if name == "server" else "terminal"
         return Host(name, kind, self.net, self._chance.split(name), self.trace, make, crashed)
 
     def _make_server(self, chance: Chance) -> SimServer:
         return SimServer(self.machine, chance, self._reach)
 
-    def _make_terminal(self, account: Account, chance: Chance) -> SimTerminal:
-        ledger = SimLedger(self._folder / f"{account.id}.db", self._began)
-        token = connector_token(account)
-        return SimTerminal(self.loop, self.wall, ledger, account, token, chance, self._reach)
+    def _make_terminal(self, account_id: str, chance: Chance) -> SimTerminal:
+        path = self._ledgers[account_id].path
+        ledger = SimLedger(path, partial(self._began, account_id))
+        account, broker = self.machine.accounts[account_id], self.machine.brokers[account_id]
+        return SimTerminal(self.loop, self.wall, ledger, broker, account, chance, self._reach)
 
     def _reach(self, point: str) -> None:
         self.chaos.reach(point)
 
-    def _bot(self, number: int) -> Bot:
-        name = f"bot{number}"
-        accounts = list(self.machine.accounts)
-        account_id = accounts[number % len(accounts)]
-        chance = self._chance.split(name)
-        plain = self.plan.guards_plain_bots and chance.happens(0.7)
-        kind = PlainBot if plain else Bot
-        return kind(name, account_id, number, self.loop, chance, self.trace)
+    def _bot(self, plan: BotPlan) -> Bot:
+        kind, way = (PlainBot if plan.plain else Bot), (OverStream if plan.streams else OverHttp)
+        return kind(plan, self._chance.split(f"bot{plan.number}"), self.trace, way(self.loop))
+
+    def _listener(self, number: int) -> Listener:
+        chance = self._chance.split(f"listener{number}")
+        account_ids = [account.id for account in self.plan.accounts]
+        return Listener(number, account_ids, self.loop, chance, self.trace, self.wrong)
 
     # --- what it watches ---------------------------------------------------------------------
 
@@ -137,16 +151,28 @@ class World:
             if known != event:
                 self.wrong("I7", f"seq {event.seq} was told as {known.type} and as {event.type}")
 
-    def _began(self, tag: str) -> None:
+    def _began(self, account_id: str, tag: str) -> None:
         """A terminal begins a command: its intent must be durable, and its time not be over."""
         self.trace.note(f"terminal begins {tag}")
-        late_s = self.loop.time() - self.deadlines_s[tag]
-        if late_s > self.plan.clock_error_s:
-            self.wrong("I4", f"{tag} was begun {late_s:.3f} s after its deadline")
+        now_s, deadline = self.loop.time(), self.deadlines[tag]
+        dialer = self.terminals[account_id].program.dialer
+        heard_s = (dialer.server_ms() - deadline.origin_ms) / 1000  # what it takes the time for
+        if heard_s > deadline.at_s or now_s - heard_s > self.net.slowest_s + _MS_S:
+            self.wrong(
+                "I4",
+                f"{tag} was begun {now_s - deadline.at_s:.3f} s after its deadline, at"
+                f" {heard_s:.3f} of {deadline.at_s:.3f} by its terminal's clock",
+            )
 
-    def _server_crashed(self) -> None:
+    def _server_crashed(self, _: SimServer) -> None:
         self.machine.ready.clear()
         self.disk.crash()
+
+    def _terminal_crashed(self, account_id: str, terminal: SimTerminal) -> None:
+        """What was written, the system has: only a power cut takes what the disk has not."""
+        if terminal.ledger.power_fails:
+            self.trace.mark(f"power.lost_{bool(terminal.ledger.unsynced_bytes())}")
+            self._ledgers[account_id].lose_power(terminal.ledger)
 
     # --- the run -----------------------------------------------------------------------------
 
@@ -170,6 +196,7 @@ class World:
             asyncio.ensure_future(bot.trade(self.plan.deeds, self.plan.pause_s))
             for bot in self.bots
         ]
+        following = [asyncio.ensure_future(listener.follow()) for listener in self.listeners]
         await self.chaos.rage()
         done, late = await asyncio.wait(trading, timeout=_HEAL_S + self._unfinished_s())
         for error in [task.exception() for task in trading if task in done]:
@@ -179,6 +206,10 @@ class World:
             self.wrong("liveness", f"{len(late)} bots have no answer {_HEAL_S} s after healing")
         await self._settle()
         await check_world(self)
+        await self._hear_all()
+        for task in following:
+            task.cancel()
+        check_heard(self)
 
     def _unfinished_s(self) -> float:
         """How long the bots still want to trade, were everything answered at once."""
@@ -192,6 +223,19 @@ class World:
             if all(_is_settled(lane) for lane in self.server.program.lanes()):
                 break
         await asyncio.sleep(1)
+
+    async def _hear_all(self) -> None:
+        """Let every listener come back and hear the end of each log."""
+        for _ in range(_HEAL_S):
+            if all(map(self._has_heard_all, self.listeners)):
+                return
+            await asyncio.sleep(1)
+
+    def _has_heard_all(self, listener: Listener) -> bool:
+        return all(
+            listener.heard[lane.account.id].last_seq >= last_told(lane)
+            for lane in self.server.program.lanes()
+        )
 
     def run(self) -> Outcome:
         """Run the world to its end."""
@@ -212,7 +256,7 @@ class World:
             self.violations,
             self.trace.digest(),
             self.trace,
-            orders=sum(d.path == "/v1/orders" for bot in self.bots for d in bot.deeds),
+            orders=sum(len(deed.magics) for bot in self.bots for deed in bot.deeds),
             crashes=sum(len(host.lives) - 1 for host in self._hosts),
         )
 
@@ -237,10 +281,6 @@ def _is_settled(lane: Lane) -> bool:
     return lane.terminal.connected and not lane.terminal.fault and not lane.commands.outstanding
 
 
-def _nothing() -> None:
-    """A terminal's ledger survives as it is: what was written, the system has."""
-
-
 @contextmanager
 def listening(name: str) -> Iterator[list[str]]:
     """What a library logs as a warning or worse, kept from the terminal."""
@@ -256,11 +296,9 @@ def listening(name: str) -> Iterator[list[str]]:
         logger.propagate = propagated
 
 
-def run_seed(seed: int, folder: Path, watch: Callable[[World], None] | None = None) -> Outcome:
-    """Run one seed in an empty folder of its own, which is removed afterwards."""
-    world = World(seed, folder)
-    if watch is not None:
-        watch(world)
+def run_seed(seed: int, folder: Path, plan: Plan | None = None) -> Outcome:
+    """Run one seed, or what a plan leaves of it, in a folder of its own that is removed then."""
+    world = World(seed, folder, plan)
     try:
         return world.run()
     finally:
