@@ -19,8 +19,11 @@ SHARED = (
     "TerminalAccounts",
 )
 WORKERS = "fxsocket_server.workers"
-# What a world leaves out: its rules are none, and it ends before anything is old.
-LEFT_OUT = {"save_checkpoints", "forget_old_rows", "keep_risk", "RiskWatch", "Rules"}
+# What a world leaves out: it has no rules and one key, and ends before anything is old.
+LEFT_OUT = {
+    "KeySync", "RiskWatch", "Rules", "forget_old_rows", "keep_keys", "keep_risk", "keep_usage",
+    "save_checkpoints",
+}  # fmt: skip
 OWN = {
     "StreamHub": {"bounds", "unread_of"},  # a setting; a simulated net
     "Lane": {"9 in order", "10 in order"},  # the product's has rules

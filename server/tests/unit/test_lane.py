@@ -274,10 +274,13 @@ async def test_a_reader_of_what_was_lost_reads_again(tmp_path: Path) -> None:
 
 
 @on_loop
-async def test_what_facts_have_told_is_no_intent_lost_in_a_restart(tmp_path: Path) -> None:
+async def test_what_facts_have_told_is_no_intent_lost_in_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with bench(tmp_path) as b:
         b.connector.put_fault(Fault(lose_reply=True, times=1))
-        b.lane.terminal.look_up_soon = lambda running: None  # the server dies before it asks
+        # The server dies before it asks.
+        monkeypatch.setattr(b.lane.terminal, "look_up_soon", lambda running: None)
         pending = shown(await b.place(key="k", wait_ms=0))
         while "order.filled" not in b.types():  # the facts are durable
             await turn()

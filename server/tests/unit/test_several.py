@@ -294,11 +294,11 @@ def test_a_batch_whose_plan_cannot_be_written_places_nothing(tmp_path: Path) -> 
 
 @on_loop
 async def test_legs_that_the_server_could_not_take_are_run_by_the_same_command_later(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bench(tmp_path) as b:
-        shortages: list[str | None] = [None, "disk is full", None, None]
-        b.journal.shortage = lambda: shortages.pop(0) if shortages else None  # type: ignore[method-assign]
+        told = iter((None, "disk is full"))
+        monkeypatch.setattr(b.journal, "shortage", lambda: next(told, None))
         first = shown(await send_batch(b))["results"]
         assert [row.get("error", {}).get("code") for row in first] == [
             None, "journal_full", None, None, None,

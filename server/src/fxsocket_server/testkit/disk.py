@@ -5,7 +5,6 @@ in the middle of SQLite's own log; what was committed before stays, as synchrono
 """
 
 import shutil
-import sqlite3
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from fxsocket_server.core import limits
-from fxsocket_server.storage.journal.schema import migrate
+from fxsocket_server.storage.journal.schema import empty_journal
 from fxsocket_server.storage.journal.space import Space
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.journal.writer import Done, Queued, Work, Writer
@@ -39,9 +38,7 @@ class Wear(Struct):
 @lru_cache(maxsize=1)
 def _empty_journal() -> bytes:
     """A journal without an account: making its tables anew for every world would take most time."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection)
-    return connection.serialize()
+    return empty_journal()
 
 
 class SimDisk:

@@ -119,6 +119,15 @@ class JournalReads:
             if not self._only_closed(account_id, order_id)
         ]
 
+    def commands_of_orders(self, account_id: str) -> dict[str, tuple[str, str]]:
+        """The kind of the command that made each order, and what it was about."""
+        sql = (
+            "SELECT order_id, kind, subject_id FROM commands"
+            " WHERE account_id = ? AND order_id IS NOT NULL"
+        )
+        rows = self._read.execute(sql, (account_id,))
+        return {order_id: (kind, subject_id) for order_id, kind, subject_id in rows}
+
     def _only_closed(self, account_id: str, order_id: str) -> bool:
         entries = {deal.entry for deal in self.deals_of_order(account_id, order_id)}
         return entries == {DealEntry.OUT}

@@ -8,6 +8,7 @@ answered; `equity` one sample per minute. Every row names its user and account.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from fxsocket_server.storage.journal.heads import chain_log
@@ -195,6 +196,13 @@ def migrate(connection: sqlite3.Connection, progress: Progress = silent) -> None
             step(connection, progress)
             connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
+
+
+def empty_journal() -> bytes:
+    """The bytes of a journal without an account, for those who make many."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        return connection.serialize()
 
 
 def _to_version_1(connection: sqlite3.Connection, _progress: Progress) -> None:

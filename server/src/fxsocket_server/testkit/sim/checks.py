@@ -1,11 +1,9 @@
 """The promises, held against what a world left: its journal, its brokers, its clients' answers."""
 
 import asyncio
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fxsocket_server.gateway.changes import OrderQuery
@@ -46,17 +44,10 @@ async def _case(world: "World", lane: Lane, ledger: TerminalLedger | None) -> Ca
     orders = {order.id: order for _, order in lane.journal.orders(query)}
     deals = sorted((deal for _, deal in lane.journal.deals(query)), key=lambda d: d.ticket)
     events = lane.journal.events(lane.account.id, 0, _ALL)
-    made_by = _made_by(world.disk.journal_path, lane.account.id)
+    commands = world.server.program.journal.commands_of_orders(lane.account.id)
+    made_by = {order_id: MadeBy(*command) for order_id, command in commands.items()}
     begun = set() if ledger is None else set(ledger.begun())
     return Case(lane, deeds, events, orders, deals, made_by, begun, held, world.plan.loses_answers)
-
-
-def _made_by(journal: Path, account_id: str) -> dict[str, MadeBy]:
-    """Which command each order came of, by the journal's own word."""
-    sql = "SELECT order_id, kind, subject_id FROM commands WHERE account_id = ? AND order_id != ''"
-    with closing(sqlite3.connect(journal)) as connection:
-        rows = connection.execute(sql, (account_id,)).fetchall()
-    return {order_id: MadeBy(kind, subject_id) for order_id, kind, subject_id in rows}
 
 
 async def _held(lane: Lane) -> TerminalSnapshot:

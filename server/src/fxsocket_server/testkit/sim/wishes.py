@@ -76,7 +76,9 @@ class Wishes:
     def _close(self) -> Deed | None:
         position_id = self._position()
         part = self._chance.choice(("", "", "?volume=0.01"))
-        return position_id and self._deed("DELETE", f"/v1/positions/{position_id}{part}")
+        if position_id is None:
+            return None
+        return self._deed("DELETE", f"/v1/positions/{position_id}{part}")
 
     def _cancel(self) -> Deed | None:
         """Of a filled order, its part of the position is closed."""
@@ -104,7 +106,9 @@ class Wishes:
 
     def _reverse(self) -> Deed | None:
         position_id = self._position()
-        return position_id and self._deed("POST", f"/v1/positions/{position_id}/reverse", {})
+        if position_id is None:
+            return None
+        return self._deed("POST", f"/v1/positions/{position_id}/reverse", {})
 
     def _close_by(self) -> Deed | None:
         filled = self._became("FILLED")
