@@ -1,64 +1,59 @@
-"""Simulated worlds wire a server as `bootstrap.server` does: each part is given the same."""
+"""Simulated worlds wire a server as `bootstrap` does: each part is given the same."""
 
 import ast
-import inspect
-from types import ModuleType
+from pathlib import Path
 
 from fxsocket_server.bootstrap import server as product
 from fxsocket_server.testkit.sim import server as simulated
 
-SHARED = (
-    "Context",
+WORLD = [Path(simulated.__file__)]
+PRODUCT = sorted(Path(product.__file__).parent.glob("*.py"))
+# What an order passes through; a simulated world adds the net that it has in place of sockets.
+ORDER_PATH = (
     "Gateway",
     "GatewayBackend",
-    "Keyring",
     "Lane",
     "LinkedAccount",
     "MarketData",
-    "StreamHub",
     "TerminalAccounts",
 )
-WORKERS = "fxsocket_server.workers"
-# What a world leaves out: it has no rules and one key, and ends before anything is old.
-LEFT_OUT = {
-    "KeySync", "RiskWatch", "Rules", "forget_old_rows", "keep_keys", "keep_risk", "keep_usage",
-    "save_checkpoints",
-}  # fmt: skip
-OWN = {
-    "StreamHub": {"bounds", "unread_of"},  # a setting; a simulated net
-    "Lane": {"9 in order", "10 in order"},  # the product's has rules
-}
+AROUND_IT = ("Context", "Keyring", "StreamHub")
+OWN = {"StreamHub": {"unread_of"}, "Lane": {"9 in order", "10 in order"}}  # the rules of risk
+# What keeps the order path's promises; a world has no rules, one key, and nothing that grows old.
+KEEPS = {"EquitySampler", "keep_checkpoints", "keep_equity", "settle_commands", "watch_space"}
 
 
-def given(module: ModuleType, part: str) -> set[str]:
-    """What a module gives to a part where it makes it: keywords, and how many come before them."""
-    calls = [
-        node
-        for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == part
-    ]
-    assert calls, f"{module.__name__} makes no {part}"
+def nodes(files: list[Path]) -> list[ast.AST]:
+    """The syntax of some modules."""
+    return [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+
+
+def given(files: list[Path], part: str) -> set[str]:
+    """What is given to a part where it is made: keywords, and how many come before them."""
+    calls = [n for n in nodes(files) if isinstance(n, ast.Call) and ast.unparse(n.func) == part]
+    assert calls, f"nobody makes a {part}"
     call = max(calls, key=lambda call: len(call.args) + len(call.keywords))
-    named = {keyword.arg or "**" for keyword in call.keywords}
-    return named | {f"{len(call.args)} in order"}
+    return {str(keyword.arg) for keyword in call.keywords} | {f"{len(call.args)} in order"}
 
 
-def from_workers(module: ModuleType) -> set[str]:
-    """What a module takes from the workers."""
-    return {
-        name.name
-        for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(WORKERS)
-        for name in node.names
-    }
+def workers(files: list[Path]) -> set[str]:
+    """What is taken from the workers."""
+    taken = [
+        n for n in nodes(files) if isinstance(n, ast.ImportFrom) and ".workers." in str(n.module)
+    ]
+    return {name.name for node in taken for name in node.names}
 
 
-def test_every_part_is_given_the_same() -> None:
-    for part in SHARED:
-        differ = given(simulated, part) ^ given(product, part)
-        assert differ <= OWN.get(part, set()), part
+def test_what_an_order_passes_through_is_given_the_same() -> None:
+    for part in ORDER_PATH:
+        assert given(WORLD, part) ^ given(PRODUCT, part) <= OWN.get(part, set()), part
 
 
-def test_the_same_workers_run() -> None:
-    assert from_workers(product) - from_workers(simulated) <= LEFT_OUT
-    assert from_workers(simulated) <= from_workers(product)
+def test_what_is_around_it_is_given_nothing_else() -> None:
+    for part in AROUND_IT:
+        assert given(WORLD, part) - given(PRODUCT, part) <= OWN.get(part, set()), part
+
+
+def test_the_workers_of_the_order_path_run() -> None:
+    assert workers(WORLD) == KEEPS
+    assert workers(PRODUCT) >= KEEPS
