@@ -25,7 +25,7 @@ REFERENCE = ROOT / "docs/reference"
 PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
 
 # Words like options and variables that belong to somebody else than the server.
-OTHERS_OPTIONS = {"--cacert", "--seeds", "--trace"}  # of curl, and of testkit.sim
+OTHERS_OPTIONS = {"--cacert", "--seeds", "--shrink", "--trace"}  # of curl, and of testkit.sim
 CLIENT_VARIABLES = {"FXSOCKET_API_KEY", "FXSOCKET_BASE_URL", "FXSOCKET_STREAM_URL"}
 TEST_VARIABLES = {
     "FXSOCKET_CRASH_AT", "FXSOCKET_TERMINAL_CRASH_AT", "FXSOCKET_TEST_SEED", "FXSOCKET_SOAK",
