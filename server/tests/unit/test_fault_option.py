@@ -59,10 +59,10 @@ def test_a_fault_is_read(text: str, fault: Fault) -> None:
         ("doom", "scenario: must be one of slow_broker, requotes"),
         ("", "scenario: must be one of slow_broker, requotes"),
         ("requotes:times=0", "times: must be 1 to 1000000"),
-        ("requotes:times=many", "times: Expected `int"),
-        ("requotes:times", "times: Expected `int"),
+        ("requotes:times=many", "times: must be a whole number"),
+        ("requotes:times", "times: must be a whole number"),
         ("requotes:colour=red", "unknown field 'colour'; known are scenario, delay_ms"),
-        ("requotes:lose_reply=maybe", "lose_reply: Expected `bool"),
+        ("requotes:lose_reply=maybe", "lose_reply: must be true or false"),
         ("partial_fills:partial_volume=-1", "partial_volume: must be above 0"),
     ],
 )

@@ -23,6 +23,15 @@ _decode = msgspec.json.Decoder().decode
 _NAMED_FIELD = re.compile(
     r"Object (?:contains )?(unknown|missing required) field `(.*)`\Z", re.DOTALL
 )
+_EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?", re.DOTALL)
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 _KEY_CHARS = 64  # of a client's key that an answer repeats
 _TEXT_CHARS = 96  # of a message that repeats a client's value
 
@@ -190,11 +199,23 @@ def _field_problem(message: str, into: type[Any]) -> Problem:
             text += f"; known are {', '.join(f.encode_name for f in msgspec.structs.fields(into))}"
     elif text.startswith("Invalid enum value"):
         text = text[:_TEXT_CHARS] + _choices(into, pointer.removeprefix("/"))
+    else:
+        text = _in_words(text)
     return Problem(
         "validation_error",
         f"{pointer.removeprefix('/') or 'body'}: {text}",
         errors=(FieldError(pointer or "/", text),),
     )
+
+
+def _in_words(text: str) -> str:
+    """msgspec's "Expected `int | null`, got `str`" as people say it."""
+    told = _EXPECTED.fullmatch(text)
+    if told is None:
+        return text
+    wanted = " or ".join(_WORDS.get(name, name) for name in told[1].split(" | "))
+    found = "" if told[3] is None else f", not {_WORDS.get(told[3], told[3])}"
+    return f"must be {wanted}{told[2]}{found}"
 
 
 def _choices(into: type[Any], field: str) -> str:
