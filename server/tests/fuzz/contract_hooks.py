@@ -13,6 +13,11 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
     """Name the account that there is: of a made-up one all is 404 and goes no deeper."""
     account = {"type": "string", "enum": [os.environ["CONTRACT_FUZZ_ACCOUNT"]]}
     raw_schema["components"]["schemas"]["AccountId"] = account
+    # What removes or stops an account has one of its own, or the others had none for long.
+    spare = {"type": "string", "enum": [os.environ["CONTRACT_FUZZ_SPARE"]]}
+    for path, method in (("/accounts/{id}", "delete"), ("/accounts/{id}/disconnect", "post")):
+        parameter = {"name": "id", "in": "path", "required": True, "schema": spare}
+        raw_schema["paths"][path][method]["parameters"] = [parameter]
     # It reads YAML before it judges it: what the contract calls a text is an object to it.
     yaml = raw_schema["paths"]["/openapi.yaml"]["get"]["responses"]["200"]["content"]
     yaml["application/yaml"]["schema"] = {"type": "object"}

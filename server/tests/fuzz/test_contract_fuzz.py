@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from fxsocket_server.testkit.process import ServerProcess
 
@@ -14,7 +16,27 @@ from ..api.contract import Contract
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+WATCHDOG_S = 30
 PHASES = ("Examples", "Coverage", "Fuzzing", "Stateful")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A demo server of a test's own, whose plan is soon full."""
+    options = ("--seed", "7", "--balance", "1000000", "--account-limit", "10")
+    with ServerProcess(tmp_path / "data", *options) as running:
+        yield running
+
+
+def spare_account(server: ServerProcess) -> str:
+    """An account that may be stopped and removed."""
+    made = requests.post(
+        server.addresses.rest + "/accounts",
+        json={"kind": "SIM"},
+        headers={"Authorization": "Bearer test-key"},
+        timeout=WATCHDOG_S,
+    )
+    return str(made.json()["id"])
 
 
 def fuzz(server: ServerProcess, folder: Path, examples: int, seed: int) -> str:
@@ -28,6 +50,7 @@ def fuzz(server: ServerProcess, folder: Path, examples: int, seed: int) -> str:
     environment = {
         **os.environ,
         "CONTRACT_FUZZ_ACCOUNT": server.addresses.account_id or "",
+        "CONTRACT_FUZZ_SPARE": spare_account(server),
         "CONTRACT_FUZZ_KEY": "test-key",
         "PYTHONPATH": str(ROOT),
     }

@@ -70,7 +70,10 @@ class TerminalAccounts:
         async def opened(told: TerminalAccount) -> None:
             await self._opened(linked, connector, told)
 
-        connector = BridgeConnector(account.id, self._clock, opened, self._log)
+        def refused(why: str) -> None:
+            linked.status, linked.error = AccountStatus.ERROR, why
+
+        connector = BridgeConnector(account.id, self._clock, opened, self._log, refused)
         self._connectors[account.id] = connector
         if account.currency:
             await self._connect(linked, connector)

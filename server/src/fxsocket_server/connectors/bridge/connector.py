@@ -55,19 +55,30 @@ T = TypeVar("T", bound=Struct)
 Opened = Callable[[TerminalAccount], Awaitable[None]]
 
 
+def _nobody(_why: str) -> None:
+    """Nobody listens."""
+
+
 class BridgeConnector:
     """One account's terminal, there or not; sessions come and go, trades are written once.
 
     `opened` hears what account the terminal is logged in to, before the sink hears that it is
-    there; it raises Problem for an account that is not the one that was linked.
+    there; it raises Problem for an account that is not the one that was linked. `refused` hears why
+    a terminal that has proved its token was sent away.
     """
 
     def __init__(
-        self, account_id: str, clock: Clock, opened: Opened, log: Callable[..., None]
+        self,
+        account_id: str,
+        clock: Clock,
+        opened: Opened,
+        log: Callable[..., None],
+        refused: Callable[[str], None] = _nobody,
     ) -> None:
         self._account_id = account_id
         self._clock = clock
         self._opened = opened
+        self._refused = refused
         self._log = log
         self._sink: FactSink | None = None
         self._session: Session | None = None
@@ -108,11 +119,16 @@ class BridgeConnector:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def turned_down(self, why: str) -> None:
+        """A terminal that has proved its token is logged in to another account."""
+        if self._session is None:
+            self._refused(why)
+
     def send_away(self, why: str) -> None:
         """Hang up on the terminal, and refuse it until `refusal` is empty again."""
         self.refusal = why
         if self._session is not None:
-            self._session.end("policy", why, limits.BRIDGE_RETRY_MS)
+            self._session.end("policy", why, limits.BRIDGE_BACKOFF_MS[1])
 
     def rebuild(self, state: AccountState) -> None:
         """Nothing: a terminal outside keeps its own state."""

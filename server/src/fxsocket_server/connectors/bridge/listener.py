@@ -135,14 +135,16 @@ class _Greeting:
             self._refuse("auth", "the connector token is unknown or was revoked")
             return
         if (hello.login, hello.server) != (peer.login, peer.server):
-            self._refuse(
-                "policy",
+            why = (
                 f"this token is for login {peer.login} on {peer.server!r}, the terminal is logged "
-                f"in as {hello.login} on {hello.server!r}",
+                f"in as {hello.login} on {hello.server!r}"
             )
+            peer.connector.turned_down(why)
+            self._refuse("policy", why)
             return
         if peer.connector.refusal:
-            self._refuse("policy", f"the account is {peer.connector.refusal}")
+            why = f"the account is {peer.connector.refusal}"
+            self._wire.end("policy", why, limits.BRIDGE_BACKOFF_MS[1])
             return
         self._admit(peer, hello)
 
