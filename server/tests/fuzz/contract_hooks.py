@@ -12,7 +12,11 @@ from schemathesis.core.parameters import ParameterLocation
 def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
     """Name the account that there is: of a made-up one all is 404 and goes no deeper."""
     account = {"type": "string", "enum": [os.environ["CONTRACT_FUZZ_ACCOUNT"]]}
-    raw_schema["components"]["schemas"]["AccountId"] = account
+    for name in ("AccountHeader", "AccountQuery"):
+        raw_schema["components"]["parameters"][name]["schema"] = account
+    for path, item in raw_schema["paths"].items():
+        if path.startswith("/accounts/{id}"):
+            item["parameters"][0]["schema"] = account
     # What removes or stops an account has one of its own, or the others had none for long.
     spare = {"type": "string", "enum": [os.environ["CONTRACT_FUZZ_SPARE"]]}
     for path, method in (("/accounts/{id}", "delete"), ("/accounts/{id}/disconnect", "post")):
