@@ -307,6 +307,28 @@ def test_only_a_full_key_for_all_accounts_makes_some(
     body(narrow.call("PATCH", "/accounts/" + made["id"], json={"name": "Mine"}))
 
 
+def test_every_change_is_in_the_audit_log(owner: Api) -> None:
+    made = link(owner, password="canary")
+    where = "/accounts/" + made["id"]
+    for patch in ({"name": "Main"}, {"password": "canary"}, {"password": None}, {}):
+        body(owner.call("PATCH", where, json=patch))
+    for method, path in (("POST", "/disconnect"), ("POST", "/connect"), ("DELETE", "")):
+        body(owner.call(method, where + path))
+    entries = owner.get("/audit")["data"]
+    told = [(e["action"], e["details"]) for e in reversed(entries) if e["target"] == made["id"]]
+    assert told == [
+        ("account.created", {"kind": "TERMINAL", "server": "Broker-Demo", "login": 77}),
+        ("account.changed", {"name": "Main"}),
+        ("account.changed", {"password": "changed"}),
+        ("account.changed", {"password": "forgotten"}),
+        ("account.disconnected", {}),
+        ("account.connected", {}),
+        ("account.removed", {}),
+    ]
+    assert {entry["account_id"] for entry in entries} == {made["id"]}
+    assert all(entry["key_id"] and entry["request_id"] for entry in entries)
+
+
 # --- connect, disconnect ---------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """/v1/account, /v1/accounts, /v1/events, /v1/sim/price."""
 
+from collections.abc import Awaitable, Callable
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,7 +24,7 @@ from fxsocket_server.core import limits
 from fxsocket_server.core.codec import encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.accounts.manage import AccountManager
-from fxsocket_server.gateway.accounts.requests import AccountPatch, account_request
+from fxsocket_server.gateway.accounts.requests import AccountPatch, account_request, changes_of
 from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.gateway import LinkedAccount
 from fxsocket_server.gateway.lane import Lane
@@ -41,6 +43,7 @@ from fxsocket_server.gateway.requests import (
     known_symbol,
     reason_of,
 )
+from fxsocket_server.security.principal import Principal
 
 
 async def get_account(request: Request) -> Response:
@@ -75,7 +78,11 @@ async def create(request: Request) -> Response:
     asked = account_request(object_of(request))
     key = header_of(request, b"idempotency-key")
     made = await _manager(request).create(principal_of(request), asked, key)
-    view = created_view(_summary(request, made.linked), made.token)
+    summary = _summary(request, made.linked)
+    if not made.replayed:
+        about = {"kind": summary.kind, "server": summary.server, "login": summary.login}
+        await note(request, "account.created", summary.id, summary.id, **about)
+    view = created_view(summary, made.token)
     return answer_response(Answer(200, encode(view), replayed=made.replayed))
 
 
@@ -83,25 +90,34 @@ async def update(request: Request) -> Response:
     """PATCH /accounts/{id}."""
     patch = body_of(request, AccountPatch)
     manager, account_id = _manager(request), request.path_params["id"]
-    return _shown(request, await manager.update(principal_of(request), account_id, patch))
+    linked = await manager.update(principal_of(request), account_id, patch)
+    if changes := changes_of(patch):
+        await note(request, "account.changed", account_id, account_id, **changes)
+    return _shown(request, linked)
 
 
 async def remove(request: Request) -> Response:
     """DELETE /accounts/{id}."""
-    manager, account_id = _manager(request), request.path_params["id"]
-    return _shown(request, await manager.remove(principal_of(request), account_id))
+    return await _turn(request, _manager(request).remove, "account.removed")
 
 
 async def connect(request: Request) -> Response:
     """POST /accounts/{id}/connect."""
-    manager, account_id = _manager(request), request.path_params["id"]
-    return _shown(request, await manager.connect(principal_of(request), account_id))
+    return await _turn(request, _manager(request).connect, "account.connected")
 
 
 async def disconnect(request: Request) -> Response:
     """POST /accounts/{id}/disconnect."""
-    manager, account_id = _manager(request), request.path_params["id"]
-    return _shown(request, await manager.disconnect(principal_of(request), account_id))
+    return await _turn(request, _manager(request).disconnect, "account.disconnected")
+
+
+async def _turn(
+    request: Request, use: Callable[[Principal, str], Awaitable[LinkedAccount]], action: str
+) -> Response:
+    account_id = request.path_params["id"]
+    linked = await use(principal_of(request), account_id)
+    await note(request, action, account_id, account_id)
+    return _shown(request, linked)
 
 
 def _manager(request: Request) -> AccountManager:

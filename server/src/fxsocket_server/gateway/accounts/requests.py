@@ -54,6 +54,15 @@ class AccountPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     password: Secret | None | UnsetType = UNSET
 
 
+def changes_of(patch: AccountPatch) -> dict[str, object]:
+    """What a patch changes, as the audit log has it: never a password itself."""
+    parts = {name: getattr(patch, name) for name in patch.__struct_fields__}
+    changes = {name: value for name, value in parts.items() if value is not UNSET}
+    if "password" in changes:
+        changes["password"] = "forgotten" if patch.password is None else "changed"
+    return changes
+
+
 def account_request(body: dict[str, Any]) -> AccountRequest:
     """A request for an account that can be made here; raises `validation_error`."""
     if body.get("kind") == AccountKind.REPLAY:
