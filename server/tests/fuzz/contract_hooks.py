@@ -22,6 +22,9 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
     for path, method in (("/accounts/{id}", "delete"), ("/accounts/{id}/disconnect", "post")):
         parameter = {"name": "id", "in": "path", "required": True, "schema": spare}
         raw_schema["paths"][path][method]["parameters"] = [parameter]
+    # And never the key that asks.
+    key = {"type": "string", "enum": [os.environ["CONTRACT_FUZZ_SPARE_KEY"]]}
+    raw_schema["components"]["parameters"]["KeyPath"]["schema"] = key
     # It reads YAML before it judges it: what the contract calls a text is an object to it.
     yaml = raw_schema["paths"]["/openapi.yaml"]["get"]["responses"]["200"]["content"]
     yaml["application/yaml"]["schema"] = {"type": "object"}

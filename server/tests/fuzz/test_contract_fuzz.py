@@ -28,11 +28,11 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield running
 
 
-def spare_account(server: ServerProcess) -> str:
-    """An account that may be stopped and removed."""
+def spare(server: ServerProcess, path: str, **body: str) -> str:
+    """The id of something that may be changed and removed."""
     made = requests.post(
-        server.addresses.rest + "/accounts",
-        json={"kind": "SIM"},
+        server.addresses.rest + path,
+        json=body,
         headers={"Authorization": "Bearer test-key"},
         timeout=WATCHDOG_S,
     )
@@ -50,7 +50,8 @@ def fuzz(server: ServerProcess, folder: Path, examples: int, seed: int) -> str:
     environment = {
         **os.environ,
         "CONTRACT_FUZZ_ACCOUNT": server.addresses.account_id or "",
-        "CONTRACT_FUZZ_SPARE": spare_account(server),
+        "CONTRACT_FUZZ_SPARE": spare(server, "/accounts", kind="SIM"),
+        "CONTRACT_FUZZ_SPARE_KEY": spare(server, "/keys", name="spare", scope="read"),
         "CONTRACT_FUZZ_KEY": "test-key",
         "PYTHONPATH": str(ROOT),
     }
