@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from fxsocket_server.testkit.process import ServerProcess, TerminalNotice, TerminalProcess
+from fxsocket_server.bootstrap.terminal import TerminalNotice
+from fxsocket_server.testkit.process import ServerProcess, TerminalProcess
 
 SERVER, LOGIN = "FxSocket-Demo", 1_234_567
 KEY = {"Authorization": "Bearer test-key"}
