@@ -12,6 +12,7 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
+from fxsocket_server.bootstrap.vaults import key_provider
 from fxsocket_server.core.codec import convert, encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.core.secret import Secret
@@ -22,6 +23,7 @@ from fxsocket_server.security.vault import (
     parse_envelope,
     place_of_secret,
 )
+from fxsocket_server.settings import SettingsError
 from fxsocket_server.storage.key_files import KeyFiles
 from fxsocket_server.storage.key_sources import CommandKeys, EnvironmentKeys
 
@@ -191,6 +193,20 @@ def test_key_files_are_for_their_owner_only(vault: Vault, tmp_path: Path) -> Non
     path.chmod(0o640)
     with pytest.raises(VaultError, match=f"chmod 600 {path}"):
         vault.open(sealed, PLACE)
+
+
+def test_nothing_starts_on_keys_that_others_can_read_or_that_are_damaged(
+    vault: Vault, tmp_path: Path
+) -> None:
+    path = tmp_path / vault.keys.current()
+    key_provider("file", tmp_path)
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match=f"chmod 600 {path}"):
+        key_provider("file", tmp_path)
+    path.chmod(0o600)
+    path.write_text(random_key())
+    with pytest.raises(SettingsError, match="damaged"):
+        key_provider("file", tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "short", b64encode(b"x" * 31).decode(), "x" * 44])

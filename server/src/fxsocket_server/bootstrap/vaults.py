@@ -18,12 +18,14 @@ from fxsocket_server.storage.key_sources import CommandKeys, EnvironmentKeys
 
 def key_provider(kek: str, folder: Path) -> RotatingKeys:
     """The provider of a data folder; SettingsError when its keys cannot be read."""
-    if kek == KEK_FILE:
-        return KeyFiles(folder, os.urandom)
-    if kek != KEK_ENVIRONMENT:
-        return CommandKeys(Path(kek.removeprefix(KEK_COMMAND)))
     try:
-        return EnvironmentKeys(*kek_from_environment(), os.urandom)
+        if kek == KEK_FILE:
+            files = KeyFiles(folder, os.urandom)
+            files.check()
+            return files
+        if kek == KEK_ENVIRONMENT:
+            return EnvironmentKeys(*kek_from_environment(), os.urandom)
+        return CommandKeys(Path(kek.removeprefix(KEK_COMMAND)))
     except VaultError as error:
         raise SettingsError(f"--kek {kek}: {error}") from None
 

@@ -30,6 +30,11 @@ class KeyFiles:
         self._folder = folder
         self._random_bytes = random_bytes
 
+    def check(self) -> None:
+        """Raise VaultError unless every key that is here is whole and its owner's alone."""
+        for path in self._paths():
+            _read(path)
+
     # --- KeyProvider -------------------------------------------------------------------------
 
     def current(self) -> str:
