@@ -235,3 +235,18 @@ def test_stats_tell_of_a_reader_that_is_behind(go, streaming, tick, update):
     assert behind.waiting_bytes >= 4_000
     assert behind.waiting_events > 10
     assert (after.is_behind, after.waiting_events, after.waiting_bytes) == (False, 0, 0)
+
+
+def test_the_reason_is_what_broke_the_connection_not_what_delayed_the_next(go, streaming, tick):
+    async def first(peer):
+        await peer.say(**tick())
+        await peer.close(4000, "restart")
+
+    async def main():
+        async with streaming(first, 503, 429, first) as at, at.client().stream() as stream:
+            _, again, _ = await take(stream, 3)
+            return again, stream.stats().last_drop
+
+    again, last_drop = go(main())
+    assert again == Reconnected(connection=2, reason="closed with 4000 restart")
+    assert last_drop in ("upgrade answered 429", "closed with 4000 restart")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fxsocket import Gap
-from fxsocket.events import ChannelGap, Snapshot, StreamEvent, Tick, Unknown
+from fxsocket.events import ChannelGap, Logged, Snapshot, StreamEvent, Tick
 from fxsocket_server.gateway.gateway import Sender
 from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.requests import OrderRequest
@@ -110,7 +110,7 @@ class Follower:
             assert event.from_ == last + 1
             self._tick[event.account_id] = (self.client.connections, event.to)
             self.left_out += event.to - event.from_ + 1
-        elif not isinstance(event, Unknown) and hasattr(event, "seq"):
+        elif isinstance(event, Logged):
             self._seqs[event.account_id].append(event.seq)
 
     def _take(self, tick: Tick) -> None:

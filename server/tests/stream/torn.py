@@ -17,6 +17,7 @@ from fxsocket.events import StreamEvent, read_event
 from fxsocket_server.stream.hub import StreamHub
 from fxsocket_server.stream.unread import Unread
 
+CLOSE = 8
 MASK_BYTES = 6  # what a client's short frame has beside its payload
 
 
@@ -178,7 +179,7 @@ class TornClient:
         self._bytes += data
         while (whole := _cut_frame(self._bytes)) is not None:
             opcode, payload, self._bytes = whole
-            if opcode == WSMsgType.CLOSE:
+            if opcode == CLOSE:
                 self.codes.append(int.from_bytes(payload[:2], "big"))
                 assert self._link is not None
                 self._link.cut()

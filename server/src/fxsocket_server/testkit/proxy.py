@@ -30,6 +30,10 @@ class Cut:
         self.left[way] = left - min(left, len(data))
         return data[:left]
 
+    def now(self) -> None:
+        """Let no further byte pass."""
+        self.left = dict.fromkeys(self.left, 0)
+
     @property
     def is_due(self) -> bool:
         """Whether the connection is to break now."""
@@ -43,7 +47,7 @@ class CuttingProxy:
         self._address = (host, port)
         self._plan = plan
         self._server: asyncio.Server | None = None
-        self.connections = 0
+        self._open: dict[Cut, asyncio.StreamWriter] = {}
         self.broken = 0
 
     async def start(self) -> int:
@@ -58,12 +62,18 @@ class CuttingProxy:
         self._server.close()
         await self._server.wait_closed()
 
+    def break_all(self) -> None:
+        """Break every connection that there is."""
+        for cut, to_client in self._open.items():
+            cut.now()
+            to_client.transport.abort()
+
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        self.connections += 1
         cut, writers = self._plan(), [to_client]
         with suppress(OSError):
             server, to_server = await asyncio.open_connection(*self._address)
             writers.append(to_server)
+            self._open[cut] = to_client
             ways = (
                 asyncio.ensure_future(self._pass_on("up", cut, client, to_server)),
                 asyncio.ensure_future(self._pass_on("down", cut, server, to_client)),
@@ -72,6 +82,7 @@ class CuttingProxy:
             for other in others:
                 other.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+        self._open.pop(cut, None)
         self.broken += cut.is_due
         for writer in writers:
             _end(writer, reset=cut.is_due and cut.reset)

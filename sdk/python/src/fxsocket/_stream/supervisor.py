@@ -89,6 +89,7 @@ class Supervisor:
         self._patience = patience
         self.connections = 0
         self.last_drop: str | None = None
+        self._broken_by: str | None = None  # what ended the last connection that there was
         self._failures = 0
         self._live = asyncio.Event()
         self.link: Link | None = None
@@ -100,6 +101,7 @@ class Supervisor:
             while True:
                 drop = await self._connect_once()
                 self.last_drop = drop.reason
+                self._broken_by = self._broken_by or drop.reason
                 delay = self._delay_s(drop)
                 _log.warning("stream dropped (%s); connecting again in %.1f s", drop.reason, delay)
                 await self._sleep(delay)
@@ -157,8 +159,9 @@ class Supervisor:
     def _tell_of_reconnect(self, link: Link) -> None:
         """Prices of the meantime are lost, and nothing else would say so."""
         if link.number > 1:
-            event = Reconnected(connection=link.number, reason=self.last_drop or "")
+            event = Reconnected(connection=link.number, reason=self._broken_by or "")
             self._inbox.put(Arrived(event, 0, link.number))
+        self._broken_by = None
 
     async def _read(self, link: Link) -> Drop:
         try:
