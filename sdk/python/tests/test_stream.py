@@ -17,7 +17,6 @@ from fxsocket import (
     PositionUpdate,
     Reconnected,
     Snapshot,
-    Stale,
     StreamError,
     StreamErrorEvent,
     Subscribed,
@@ -95,10 +94,13 @@ def test_subscribing_and_every_kind_of_event(go, streaming, key, tick, update):
     assert isinstance(position, PositionUpdate)
     assert (position.prev_seq, position.position.volume) == (5, 0.1)
     assert isinstance(heartbeat, Heartbeat)
-    assert stale == Stale(account_id="acc_1", channel="ticks")
+    assert (stale.account_id, stale.channel, stale.symbol, stale.stale) == (
+        "acc_1", "ticks", None, True,
+    )  # fmt: skip
+    assert stale.since == price.timestamp
     assert isinstance(gap, ChannelGap)
     assert gap.from_ == NOW
-    assert isinstance(candle, Unknown)
+    assert isinstance(candle, Unknown)  # not whole: kept, never an exception
     assert candle.raw["closed"] is True
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from fxsocket.models import Deal, Order, Position
+from fxsocket.models import Account, Candle, Deal, Order, Position, Quote
 
 
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
@@ -61,6 +61,56 @@ class PositionUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     position: Position
 
 
+class Terminal(Struct, frozen=True, kw_only=True):
+    """Whether an account's terminal can be reached; `detail` says who came, or why it went."""
+
+    connected: bool
+    detail: str = ""
+
+
+class TerminalUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="terminal"):
+    """A terminal came, was reconciled, or went; comes when `terminal` is subscribed."""
+
+    account_id: str
+    seq: int
+    prev_seq: int | None = None
+    epoch: str | None = None
+    event: str | None = None
+    terminal: Terminal
+
+
+class QuoteUpdate(Quote, frozen=True, kw_only=True, tag_field="type", tag="quote"):
+    """A Quote as it is now, at most `rate` times a second; comes when `quotes` is subscribed."""
+
+    account_id: str
+
+
+class CandleUpdate(Candle, frozen=True, kw_only=True, tag_field="type", tag="candle"):
+    """A Candle, `closed` or still changing; comes when `candles:M1` or the like is subscribed."""
+
+    account_id: str
+    symbol: str
+    timeframe: str
+    closed: bool
+
+
+class AccountUpdate(Struct, frozen=True, kw_only=True, tag_field="type", tag="account"):
+    """Figures that changed, at most four times a second; comes when `account` is subscribed."""
+
+    account_id: str
+    account: Account
+
+
+class MarketOpen(Struct, frozen=True, kw_only=True, tag_field="type", tag="market_open"):
+    """A market opened or closed; comes when `market_open` is subscribed."""
+
+    account_id: str
+    symbol: str
+    market_open: bool
+    next_open: datetime | None = None
+    next_close: datetime | None = None
+
+
 class Subscribed(Struct, frozen=True, kw_only=True, tag_field="type", tag="subscribed"):
     """The server took a subscription, also after each reconnect."""
 
@@ -70,12 +120,41 @@ class Subscribed(Struct, frozen=True, kw_only=True, tag_field="type", tag="subsc
     account_id: str | None = None
 
 
+class LiveCandle(Candle, frozen=True, kw_only=True):
+    """A candle of a snapshot, `closed` or still changing."""
+
+    symbol: str
+    timeframe: str
+    closed: bool
+
+
+class Market(Struct, frozen=True, kw_only=True):
+    """Whether a symbol's market is open, in a snapshot."""
+
+    symbol: str
+    market_open: bool
+    next_open: datetime | None = None
+    next_close: datetime | None = None
+
+
 class Snapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
-    """The newest tick of each symbol, sent after a subscription that is not paced."""
+    """How a channel stands, sent after a subscription that is not paced.
+
+    Only what the channel is of is filled in: the newest `ticks`, `quotes` or `candles`, the open
+    `positions` with the log's place (`epoch`, `head`), the `account`, `terminal` or `markets`.
+    """
 
     channel: str
     account_id: str | None = None
     ticks: tuple[Tick, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    candles: tuple[LiveCandle, ...] = ()
+    positions: tuple[Position, ...] = ()
+    markets: tuple[Market, ...] = ()
+    account: Account | None = None
+    terminal: Terminal | None = None
+    epoch: str | None = None
+    head: int | None = None
 
 
 class StreamErrorEvent(Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
@@ -93,23 +172,34 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartb
 
 
 class Stale(Struct, frozen=True, kw_only=True, tag_field="type", tag="stale"):
-    """Prices of a channel are old: the terminal behind them is silent or gone."""
+    """What comes on a channel is not to be trusted `since`, or with `stale` False it is again.
+
+    `symbol` None means all of the account. `reason` is no_tick (the market is open and silent),
+    terminal_lost or bus_lost; each begins and ends on its own.
+    """
 
     account_id: str | None = None
     channel: str | None = None
     symbol: str | None = None
+    stale: bool = True
+    since: datetime | None = None
+    reason: str | None = None
 
 
 class ChannelGap(
     Struct, frozen=True, kw_only=True, tag_field="type", tag="gap", rename={"from_": "from"}
 ):
-    """The server left out market data of a channel between `from_` and `to`."""
+    """The server left out `count` things of a channel, for this program read too slowly.
+
+    `from_` and `to` are the first and last of them: ticks by number, candles by time.
+    """
 
     account_id: str | None = None
     channel: str | None = None
     symbol: str | None = None
     from_: Any = None
     to: Any = None
+    count: int | None = None
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -163,9 +253,10 @@ class Unknown(Struct, frozen=True, kw_only=True):
     raw: dict[str, Any]
 
 
-Logged: TypeAlias = OrderUpdate | DealUpdate | PositionUpdate
+Logged: TypeAlias = OrderUpdate | DealUpdate | PositionUpdate | TerminalUpdate
+MarketData: TypeAlias = Tick | QuoteUpdate | CandleUpdate | AccountUpdate | MarketOpen
 Frame: TypeAlias = (
-    Tick | Logged | Subscribed | Snapshot | StreamErrorEvent | Heartbeat | Stale | ChannelGap
+    MarketData | Logged | Subscribed | Snapshot | StreamErrorEvent | Heartbeat | Stale | ChannelGap
 )
 StreamEvent: TypeAlias = Frame | Gap | Reconnected | Unknown
 

@@ -89,12 +89,15 @@ class AsyncStream:
         *,
         pace: bool = False,
         account_id: str | None = None,
+        rate: float | None = None,
     ) -> None:
         """Subscribe now and after every reconnect; the server's answer comes as Subscribed.
 
-        With `pace` the account's clock stands still until each tick is acknowledged.
+        `symbols` may be masks such as `*USD*` and `!XAU*`. With `pace` the account's clock stands
+        still until each tick is acknowledged. `rate` is how many quotes, or states of a candle, a
+        symbol may send in a second.
         """
-        await self._core.subscribe(symbols, channels, pace, account_id)
+        await self._core.subscribe(symbols, channels, pace, account_id, rate)
 
     async def unsubscribe(
         self,

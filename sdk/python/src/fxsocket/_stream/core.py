@@ -70,9 +70,11 @@ class StreamCore:
         channels: Iterable[str],
         pace: bool,
         account_id: str | None,
+        rate: float | None,
     ) -> None:
         """Note a subscription, and send it when there is a connection."""
-        await self._send_if_live(self._session.subscribe(symbols, channels, pace, account_id))
+        frame = self._session.subscribe(symbols, channels, pace, account_id, rate)
+        await self._send_if_live(frame)
 
     async def unsubscribe(
         self, symbols: Iterable[str], channels: Iterable[str], account_id: str | None

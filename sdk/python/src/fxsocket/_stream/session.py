@@ -22,6 +22,7 @@ class _Wanted(NamedTuple):
     channel: str
     account_id: str | None
     pace: bool
+    rate: float | None
 
 
 class _Head(msgspec.Struct):
@@ -53,15 +54,20 @@ class Session:
         return str(next(self._ids))
 
     def subscribe(
-        self, symbols: Iterable[str], channels: Iterable[str], pace: bool, account_id: str | None
+        self,
+        symbols: Iterable[str],
+        channels: Iterable[str],
+        pace: bool,
+        account_id: str | None,
+        rate: float | None = None,
     ) -> dict[str, Any]:
         """Note a subscription; gives the frame that asks for it."""
         names, kinds = _names("symbols", symbols), _names("channels", channels)
         account = account_id or self._account_id
         for channel in kinds:
-            wanted = self._wanted.setdefault(_Wanted(channel, account, pace), {})
+            wanted = self._wanted.setdefault(_Wanted(channel, account, pace, rate), {})
             wanted.update(dict.fromkeys(names))
-        return self._frame("subscribe", names, kinds, account) | {"pace": pace}
+        return self._frame("subscribe", names, kinds, account) | _how(pace, rate)
 
     def unsubscribe(
         self, symbols: Iterable[str], channels: Iterable[str], account_id: str | None
@@ -87,7 +93,7 @@ class Session:
             + [asking]
             + [
                 self._frame("subscribe", list(symbols), [wanted.channel], wanted.account_id)
-                | {"pace": wanted.pace}
+                | _how(wanted.pace, wanted.rate)
                 for wanted, symbols in self._wanted.items()
             ]
         )
@@ -154,6 +160,10 @@ class Session:
         named = {} if symbols is None else {"symbols": symbols}
         frame = {"action": action, "id": self.next_id(), "channels": channels}
         return frame | named | about(account_id)
+
+
+def _how(pace: bool, rate: float | None) -> dict[str, Any]:
+    return {"pace": pace} | ({} if rate is None else {"rate": rate})
 
 
 def about(account_id: str | None) -> dict[str, str]:
