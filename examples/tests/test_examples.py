@@ -101,6 +101,18 @@ def test_stream_prices_stops_after_its_ticks(demo: ServerProcess) -> None:
         assert 0 < bid <= ask
 
 
+def test_watch_account_sees_every_trade(demo: ServerProcess) -> None:
+    *lines, last = run("watch_account.py", demo, "EURUSD", "--trades", "2")
+    assert last == "2 trades, 1 connection, behind: False"
+    deals = [line for line in lines if line.startswith("deal ")]
+    shape = r"deal (IN|OUT) (BUY|SELL) 0\.1 at 1\.\d+, [+-]\d+\.\d\d"
+    assert [re.fullmatch(shape, line)[1] for line in deals] == ["IN", "OUT"] * 2  # type: ignore[index]
+    states = [line.split()[2] for line in lines if line.startswith("position ")]
+    assert states[:3] == ["OPEN", "CLOSED", "OPEN"]
+    assert any(re.fullmatch(r"equity \d+\.\d\d USD", line) for line in lines)
+    assert not [line for line in lines if line.startswith(("refused", "connected", "events"))]
+
+
 def test_follow_events_has_no_hole(demo: ServerProcess) -> None:
     api(demo, "POST", "/orders", {"symbol": "EURUSD", "type": "BUY", "volume": 0.1})
     lines = run("follow_events.py", demo, "--count", "6")

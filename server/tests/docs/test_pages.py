@@ -60,6 +60,7 @@ PAGES: dict[str, Serve] = {
     "docs/how-to/replay-recorded-ticks.md": replay,
     "docs/how-to/run-behind-tls.md": tls,
     "docs/how-to/several-accounts.md": demo,
+    "docs/how-to/stream-in-python.md": demo,
     "docs/how-to/test-against-refusals.md": requoting,
     "docs/how-to/write-a-bot-that-paces.md": replay,
     "docs/reference/events.md": demo,

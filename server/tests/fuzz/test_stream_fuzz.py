@@ -34,6 +34,14 @@ GOOD: tuple[dict[str, object], ...] = (
     {"action": "ack", "n": 1},
     {"action": "auth", "api_key": "test-key"},
     {"action": "list"},
+    {"action": "order.modify", "id": "m", "order_id": "ord_0", "patch": {"tp": 1.2}},
+    {"action": "order.cancel", "id": "c", "order_id": "ord_0", "volume": 0.1, "deviation": 5},
+    {"action": "order.batch", "id": "b", "orders": [{"symbol": "EURUSD"}]},
+    {"action": "position.close", "id": "p", "position_id": "pos_0", "idempotency_key": "k"},
+    {"action": "position.modify", "id": "q", "position_id": "pos_0", "patch": {"sl": None}},
+    {"action": "position.close_by", "id": "y", "position_id": "pos_0", "by": "pos_1"},
+    {"action": "position.reverse", "id": "v", "position_id": "pos_0", "timeout_ms": 100},
+    {"action": "position.close_all", "id": "a", "symbol": "GBPUSD", "side": "SELL", "magic": 7},
     {"action": "ping"},
 )
 

@@ -64,6 +64,7 @@ class StreamServer:
             self._port,
             ssl=self._ssl,
             max_frame_size=limits.STREAM_RAW_FRAME_BYTES,
+            enable_auto_pong=False,  # it would answer pings with reserved bits, too
             read_buffer_init_size=_READ_BUFFER_BYTES,
             use_aiofastnet=False if self._own_net else None,
             websocket_handshake_timeout=limits.STREAM_AUTH_MS / 1000,

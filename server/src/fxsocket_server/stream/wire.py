@@ -200,13 +200,16 @@ class Wire(WSListener):
         self.handler.opened()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame came; pings are answered by picows."""
-        if frame.msg_type is WSMsgType.CLOSE:
+        """A frame came."""
+        has_reserved_bits = frame.rsv1 or frame.rsv2 or frame.rsv3
+        if has_reserved_bits and not self.is_closing:
+            self.refuse("bad_request", "reserved bits are set, but no extension was agreed on")
+        elif frame.msg_type is WSMsgType.CLOSE:
             self._on_close(frame)
         elif self.is_closing or frame.msg_type is WSMsgType.PONG:
             return
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.refuse("bad_request", "reserved bits are set, but no extension was agreed on")
+        elif frame.msg_type is WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type is WSMsgType.BINARY:
             self.refuse("unsupported_media_type", "binary frame; send JSON in text frames")
         elif (frame.msg_type is _TEXT) == self._is_fragmented:
