@@ -105,8 +105,9 @@ def test_watch_account_sees_every_trade(demo: ServerProcess) -> None:
     *lines, last = run("watch_account.py", demo, "EURUSD", "--trades", "2")
     assert last == "2 trades, 1 connection, behind: False"
     deals = [line for line in lines if line.startswith("deal ")]
-    shape = r"deal (IN|OUT) (BUY|SELL) 0\.1 at 1\.\d+, [+-]\d+\.\d\d"
-    assert [re.fullmatch(shape, line)[1] for line in deals] == ["IN", "OUT"] * 2  # type: ignore[index]
+    shape = r"deal (?:IN|OUT) (?:BUY|SELL) 0\.1 at 1\.\d+, [+-]\d+\.\d\d"
+    assert all(re.fullmatch(shape, line) for line in deals), deals
+    assert [line.split()[1] for line in deals] == ["IN", "OUT"] * 2
     states = [line.split()[2] for line in lines if line.startswith("position ")]
     assert states[:3] == ["OPEN", "CLOSED", "OPEN"]
     assert any(re.fullmatch(r"equity \d+\.\d\d USD", line) for line in lines)

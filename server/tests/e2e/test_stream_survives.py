@@ -13,18 +13,25 @@ from urllib.parse import urlsplit
 import pytest
 
 from fxsocket import (
+    AccountUpdate,
     AsyncFxSocketClient,
+    CandleUpdate,
     ChannelGap,
     DealUpdate,
+    FxSocketClient,
     FxSocketError,
     Gap,
     NotFoundError,
     OrderUpdate,
     PositionUpdate,
+    QuoteUpdate,
     Reconnected,
     Snapshot,
+    StreamErrorEvent,
     StreamEvent,
+    Subscribed,
     Tick,
+    Unknown,
     ValidationError,
 )
 from fxsocket.stream import AsyncStream
@@ -137,6 +144,30 @@ async def check(client: AsyncFxSocketClient, listener: Listener, orders: int) ->
 def last(listener: Listener) -> int:
     """The last event of the log that came."""
     return int(listener.of(*LOGGED)[-1].seq)
+
+
+def test_every_frame_has_a_class_of_its_own(server: ServerProcess) -> None:
+    at = server.addresses
+    channels = ("account", "positions", "deals", "terminal")
+    of_symbols = ("ticks", "quotes", "candles:M1", "market_open")
+    wanted = {
+        Tick, QuoteUpdate, CandleUpdate, AccountUpdate, OrderUpdate, DealUpdate, PositionUpdate,
+        Subscribed,
+    }  # fmt: skip
+    with (
+        FxSocketClient("test-key", base_url=at.rest, stream_url=at.stream) as client,
+        client.stream() as stream,
+    ):
+        stream.subscribe(channels=channels)
+        stream.subscribe(["EURUSD"], of_symbols)
+        order = stream.orders.create(symbol="EURUSD", type="BUY", volume=0.1)
+        stream.positions.close(order.position_id or "")
+        events: list[StreamEvent] = []
+        while not wanted <= {type(event) for event in events}:  # pytest's watchdog bounds it
+            events.append(next(stream))
+    assert [event for event in events if isinstance(event, Unknown | StreamErrorEvent)] == []
+    snapshots = {event.channel for event in events if isinstance(event, Snapshot)}
+    assert snapshots == {"account", "positions", "terminal", *of_symbols}
 
 
 def test_a_graceful_restart_is_survived_by_itself(tmp_path: Path) -> None:
