@@ -15,21 +15,11 @@ from picows import WSMsgType
 from fxsocket._stream.session import Session
 from fxsocket.events import StreamEvent, read_event
 from fxsocket_server.stream.hub import StreamHub
+from fxsocket_server.stream.server import Upgrade
 from fxsocket_server.stream.unread import Unread
 
 CLOSE = 8
 MASK_BYTES = 6  # what a client's short frame has beside its payload
-
-
-class Upgrade(Struct, frozen=True):
-    """What comes with an upgrade."""
-
-    authorization: str | None
-    has_ticket: bool = False
-    ticket: str | None = None
-    origin: str | None = None
-    host: str | None = None
-    address: str = "127.0.0.1"
 
 
 class Frame(Struct, frozen=True):
@@ -85,8 +75,8 @@ class TornTransport:
     def get_write_buffer_size(self) -> int:
         return len(self._unread)
 
-    def get_extra_info(self, _name: str) -> TornSocket:
-        return TornSocket()
+    def get_extra_info(self, name: str) -> object:
+        return TornSocket() if name == "socket" else ("127.0.0.1", 1)
 
     def send_close(self, code: int, _reason: str) -> None:
         self.write(b"\x88\x02" + code.to_bytes(2, "big"))
@@ -155,7 +145,7 @@ class TornClient:
         """Connect, and say what the last connection had come to; it breaks now if it has not."""
         if self._link is not None:
             self._link.cut()
-        wire = self._hub.accept(Upgrade(f"Bearer {self._secret}"))
+        wire = self._hub.accept(Upgrade(f"Bearer {self._secret}", has_ticket=False))
         wire._unread_of = lambda _transport: Unread(reset=True)
         self._bytes = b""
         self.connections += 1
