@@ -83,6 +83,15 @@ class Cast:
         self.apis["all"] = self._api(world.add_key())  # every account of its user
         self.apis["none"] = self._api(None)
         self.apis["wrong"] = self._api("fxs_test_wrong")
+        self.apis["mistyped"] = self._api("fxs_test_" + "0" * 38)
+        self.apis["expired"] = self._api(world.add_key(expires_ms=world.clock.wall_ms()))
+        revoked = world.add_key()
+        world.revoke(revoked)
+        self.apis["revoked"] = self._api(revoked)
+        self.apis["far"] = self._api(world.add_key(ip_rules=("203.0.113.0/24", "::/0")))
+        self.apis["stranger"] = self._api(
+            world.add_key(user=STRANGER, accounts=(self.foreign.account,))
+        )
 
     def _api(self, key: str | None) -> Api:
         return Api(self.world.root, key, self.contract)
@@ -148,7 +157,7 @@ class Cast:
         if kind is not None:
             options["json"] = BODIES[kind](body_of or path_of)
         response = self.apis[who].call(operation.method, path.removeprefix("/v1"), **options)
-        self._reads_nothing_foreign(response)
+        self._reads_nothing_foreign(response, who)
         return response
 
     def _id(self, path: str, name: str, of: Holdings) -> str:
@@ -161,9 +170,11 @@ class Cast:
             return kinds[path.split("/")[2]]
         return {"symbol": "EURUSD", "client_order_id": of.client_order}[name]
 
-    def _reads_nothing_foreign(self, response: httpx2.Response) -> None:
+    def _reads_nothing_foreign(self, response: httpx2.Response, who: str) -> None:
+        its = self.own if who != "stranger" else self.foreign
+        others = [of for of in (self.own, self.sibling, self.foreign) if of is not its]
         if response.status_code == 200:
-            seen = [name for name in self.sibling.ids | self.foreign.ids if name in response.text]
+            seen = [name for of in others for name in of.ids if name in response.text]
             assert seen == [], (str(response.request.url), seen)
 
 
@@ -199,7 +210,7 @@ def same_words(response: httpx2.Response) -> Any:
 
 
 @EVERY
-@pytest.mark.parametrize("who", ["none", "wrong"])
+@pytest.mark.parametrize("who", ["none", "wrong", "mistyped", "expired", "revoked"])
 def test_without_a_valid_key_nothing_can_be_told_apart(
     operation: Operation, who: str, cast: Cast
 ) -> None:
@@ -207,6 +218,18 @@ def test_without_a_valid_key_nothing_can_be_told_apart(
         cast.world.clock.advance(60_000)  # an address may fail so often in a minute
         response = cast.send(operation, who, getattr(cast, target))
         assert told(response) == (401, "unauthorized")
+
+
+@EVERY
+def test_from_a_wrong_address_nothing_can_be_told_apart(operation: Operation, cast: Cast) -> None:
+    words = []
+    for target in TARGETS:
+        cast.world.clock.advance(60_000)  # as above: it counts as no key
+        response = cast.send(operation, "far", getattr(cast, target))
+        assert told(response) == (403, "forbidden")
+        words.append(same_words(response))
+    assert words[0] == words[1] == words[2]
+    assert "127.0.0.1" in words[0]
 
 
 @EVERY
@@ -232,7 +255,8 @@ def test_a_key_does_what_its_scope_allows_and_nothing_else(
 
 @EVERY
 @pytest.mark.parametrize(
-    ("who", "target"), [("full", "sibling"), ("full", "foreign"), ("all", "foreign")]
+    ("who", "target"),
+    [("full", "sibling"), ("full", "foreign"), ("all", "foreign"), ("stranger", "own")],
 )
 def test_the_account_of_another_is_as_if_it_were_not(
     operation: Operation, who: str, target: str, cast: Cast
@@ -257,13 +281,15 @@ BY_ID = pytest.mark.parametrize(
 
 @BY_ID
 @pytest.mark.parametrize(
-    ("who", "target"), [("full", "sibling"), ("full", "foreign"), ("all", "foreign")]
+    ("who", "target"),
+    [("full", "sibling"), ("full", "foreign"), ("all", "foreign"), ("stranger", "own")],
 )
 def test_what_another_account_holds_is_as_if_it_were_not(
     operation: Operation, who: str, target: str, cast: Cast
 ) -> None:
     nothing = Holdings(NOBODY, "ord_none", "none", "pos_none", "pos_none", "key_none", frozenset())
-    at = {"X-Account-Id": cast.own.account} if operation.of_account else None
+    mine = cast.foreign if who == "stranger" else cast.own
+    at = {"X-Account-Id": mine.account} if operation.of_account else None
     nobody = cast.send(operation, who, nothing, headers=at)
     response = cast.send(operation, who, getattr(cast, target), headers=at)
     assert told(nobody) == told(response) == (404, "not_found")

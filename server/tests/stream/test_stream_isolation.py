@@ -1,8 +1,10 @@
 """Who may do what to whose on the stream: every action, every scope, own and foreign accounts."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from fxsocket_server.channels.names import OFFERED
 from fxsocket_server.gateway.messages import MarketMessage, MarketState
@@ -57,6 +59,31 @@ def test_every_action_is_tried_here(play):
         offered = set(world.actions)
         assert offered - WITHOUT_ACCOUNT <= set(FRAMES)
         assert offered >= WITHOUT_ACCOUNT
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("who", "wanted"),
+    [("none", 4501), ("wrong", 4501), ("revoked", 4501), ("expired", 4501), ("far", 4503)],
+)
+def test_without_a_valid_key_no_action_is_done(play, who, wanted):
+    async def story(world):
+        world.key("revoked")
+        world.revoke("revoked")
+        world.key("expired", expires_ms=world.clock.wall_ms())
+        world.key("far", ip_rules=("203.0.113.0/24", "::/0"))
+        head = world.lane().book.head_seq
+        for action in sorted(world.actions):
+            frame = {"action": action, "id": "x", **FRAMES.get(action, {})}
+            if action == "auth":
+                frame["api_key"] = "nobody"
+            async with world.client(None if who == "none" else who) as client:
+                with suppress(ConnectionClosed):  # the server may have been faster
+                    await client.send(**frame)
+                code, frames = await client.closed()
+            assert (code, [frame["type"] for frame in frames]) == (wanted, ["error"]), action
+        assert world.lane().book.head_seq == head
 
     play(story)
 
