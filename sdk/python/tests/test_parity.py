@@ -43,7 +43,7 @@ def parameters(signature: inspect.Signature) -> list[tuple[str, object, object, 
 def test_every_resource_is_on_both_clients():
     theirs = sorted(name for name in vars(waiting) if not name.startswith("_"))
     assert theirs == sorted(FxSocketClient.__annotations__) == RESOURCES
-    assert len(RESOURCES) == 12
+    assert len(RESOURCES) == 15
 
 
 @pytest.mark.parametrize(("sync_kind", "async_kind"), PAIRS)

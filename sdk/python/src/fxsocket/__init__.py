@@ -63,6 +63,7 @@ from fxsocket.events import (
 from fxsocket.models import (
     Account,
     AccountSummary,
+    AuditEntry,
     CanceledOrder,
     Candle,
     ClosedAll,
@@ -71,6 +72,9 @@ from fxsocket.models import (
     CurvePoint,
     Deal,
     Event,
+    Key,
+    KeyLimits,
+    NewKey,
     Order,
     OrderCheck,
     OrderResult,
@@ -85,6 +89,7 @@ from fxsocket.models import (
     Symbol,
     TradeFigures,
     TradeGroup,
+    Usage,
 )
 from fxsocket.pages import Candles, EventPage, Page
 
@@ -97,6 +102,7 @@ __all__ = [
     "AccountUpdate",
     "ApiError",
     "AsyncFxSocketClient",
+    "AuditEntry",
     "AuthError",
     "CanceledOrder",
     "Candle",
@@ -121,9 +127,12 @@ __all__ = [
     "FxSocketError",
     "Gap",
     "Heartbeat",
+    "Key",
+    "KeyLimits",
     "LiveCandle",
     "Market",
     "MarketOpen",
+    "NewKey",
     "NotFoundError",
     "Order",
     "OrderCheck",
@@ -163,6 +172,7 @@ __all__ = [
     "TradeGroup",
     "TransportError",
     "Unknown",
+    "Usage",
     "ValidationError",
     "__version__",
 ]

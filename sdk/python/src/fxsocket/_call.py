@@ -34,8 +34,9 @@ Kept = Literal[Keep.KEEP]
 class Call(Generic[T]):
     """One logical call; `extra_wait_s` is how long the server was asked to hold its answer.
 
-    One that `asks_only` changes nothing, whatever its method. A trade command is also written as
-    `frame`, the stream's form of it.
+    One that `asks_only` changes nothing, whatever its method; one that is sent `once` is not
+    retried, for no key keeps it from being done twice. A trade command is also written as `frame`,
+    the stream's form of it.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Call(Generic[T]):
     extra_wait_s: float = 0.0
     deadline: float | None = None
     asks_only: bool = False
+    once: bool = False
     frame: Mapping[str, Any] | None = None
 
     @property
@@ -78,13 +80,20 @@ def changed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(name: str, value: Any) -> Any:
-    """Turn a value into what JSON has; numbers of numpy and decimal become int and float."""
+    """Turn a value into what JSON has; numbers of numpy and decimal become int and float.
+
+    Lists, tuples and mappings are turned item by item.
+    """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return _finite(name, float(value))
     if isinstance(value, datetime):
         return utc_text(name, value)
+    if isinstance(value, Mapping):
+        return {key: plain(f"{name}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(name, item) for item in value]
     if isinstance(value, SupportsIndex):
         return int(value)
     if isinstance(value, SupportsFloat):

@@ -5,7 +5,7 @@ timezone-aware UTC datetimes. Fields that a newer server adds are ignored, and w
 enum are kept as they are: the `Literal` names below list what version 1 knows.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -261,6 +261,74 @@ class CreatedAccount(AccountSummary, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"CreatedAccount(id={self.id!r}, kind={self.kind!r}, status={self.status!r}, ...)"
+
+
+class KeyLimits(Struct, frozen=True, kw_only=True):
+    """Risk rules of a key; None bounds nothing."""
+
+    max_order_volume: float | None = None
+    max_open_volume: float | None = None
+    symbols: str | None = None
+    hours: str | None = None
+    hours_zone: str | None = None
+    orders_per_minute: int | None = None
+    max_daily_loss: str | None = None
+    max_drawdown: str | None = None
+    on_loss: str | None = None
+    reduce_only: bool | None = None
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """An API key without its secret; `accounts` None means all, empty `ip_rules` any address.
+
+    `kind` is live or test, as its secret begins; `old_secret_until` ends a rotation's overlap.
+    """
+
+    id: str
+    name: str
+    kind: str
+    scope: str
+    accounts: tuple[str, ...] | None = None
+    default_account_id: str | None = None
+    ip_rules: tuple[str, ...] = ()
+    limits: KeyLimits = KeyLimits()
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+    old_secret_until: datetime | None = None
+
+
+class NewKey(Key, frozen=True, kw_only=True):
+    """An API key with its secret, which is shown this once; its repr hides it."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"NewKey(id={self.id!r}, name={self.name!r}, secret='***')"
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """One thing that somebody did to `target`; `key_id` None is the server's command line."""
+
+    seq: int
+    time: datetime
+    action: str
+    target: str
+    account_id: str | None = None
+    key_id: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+    details: dict[str, Any] = {}
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a key did in one UTC day."""
+
+    key_id: str
+    date: date
+    requests: int = 0
+    orders: int = 0
 
 
 class Symbol(Struct, frozen=True, kw_only=True):

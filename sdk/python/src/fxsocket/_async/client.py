@@ -12,6 +12,7 @@ from fxsocket import _policy, _runtime
 from fxsocket._async.accounts import AsyncAccountResource, AsyncAccountsResource
 from fxsocket._async.calc import AsyncCalcResource, AsyncStatsResource
 from fxsocket._async.history import AsyncDealsResource, AsyncEventsResource
+from fxsocket._async.keys import AsyncAuditResource, AsyncKeysResource, AsyncUsageResource
 from fxsocket._async.market import AsyncCandlesResource, AsyncQuotesResource, AsyncSymbolsResource
 from fxsocket._async.orders import AsyncOrdersResource
 from fxsocket._async.positions import AsyncPositionsResource
@@ -38,16 +39,19 @@ class AsyncFxSocketClient:
 
     account: AsyncAccountResource
     accounts: AsyncAccountsResource
+    audit: AsyncAuditResource
     calc: AsyncCalcResource
     candles: AsyncCandlesResource
     deals: AsyncDealsResource
     events: AsyncEventsResource
+    keys: AsyncKeysResource
     orders: AsyncOrdersResource
     positions: AsyncPositionsResource
     quotes: AsyncQuotesResource
     sim: AsyncSimResource
     stats: AsyncStatsResource
     symbols: AsyncSymbolsResource
+    usage: AsyncUsageResource
 
     def __init__(
         self,
@@ -130,7 +134,7 @@ class AsyncFxSocketClient:
         body: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Call a path that this SDK has no method for, such as `GET /audit`; gives decoded JSON.
+        """Call a path that this SDK has no method for, such as `GET /stats`; gives decoded JSON.
 
         Key, retries, deadline and errors are those of every other call.
         """
@@ -166,13 +170,16 @@ class AsyncFxSocketClient:
         self._requester = requester
         self.account = AsyncAccountResource(requester)
         self.accounts = AsyncAccountsResource(requester)
+        self.audit = AsyncAuditResource(requester)
         self.calc = AsyncCalcResource(requester)
         self.candles = AsyncCandlesResource(requester)
         self.deals = AsyncDealsResource(requester)
         self.events = AsyncEventsResource(requester)
+        self.keys = AsyncKeysResource(requester)
         self.orders = AsyncOrdersResource(requester)
         self.positions = AsyncPositionsResource(requester)
         self.quotes = AsyncQuotesResource(requester)
         self.sim = AsyncSimResource(requester)
         self.stats = AsyncStatsResource(requester)
         self.symbols = AsyncSymbolsResource(requester)
+        self.usage = AsyncUsageResource(requester)

@@ -16,6 +16,7 @@ from fxsocket._retry import RetryBudget
 from fxsocket._sync.accounts import AccountResource, AccountsResource
 from fxsocket._sync.calc import CalcResource, StatsResource
 from fxsocket._sync.history import DealsResource, EventsResource
+from fxsocket._sync.keys import AuditResource, KeysResource, UsageResource
 from fxsocket._sync.market import CandlesResource, QuotesResource, SymbolsResource
 from fxsocket._sync.orders import OrdersResource
 from fxsocket._sync.positions import PositionsResource
@@ -39,16 +40,19 @@ class FxSocketClient:
 
     account: AccountResource
     accounts: AccountsResource
+    audit: AuditResource
     calc: CalcResource
     candles: CandlesResource
     deals: DealsResource
     events: EventsResource
+    keys: KeysResource
     orders: OrdersResource
     positions: PositionsResource
     quotes: QuotesResource
     sim: SimResource
     stats: StatsResource
     symbols: SymbolsResource
+    usage: UsageResource
 
     def __init__(
         self,
@@ -131,7 +135,7 @@ class FxSocketClient:
         body: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Call a path that this SDK has no method for, such as `GET /audit`; gives decoded JSON.
+        """Call a path that this SDK has no method for, such as `GET /stats`; gives decoded JSON.
 
         Key, retries, deadline and errors are those of every other call.
         """
@@ -167,13 +171,16 @@ class FxSocketClient:
         self._requester = requester
         self.account = AccountResource(requester)
         self.accounts = AccountsResource(requester)
+        self.audit = AuditResource(requester)
         self.calc = CalcResource(requester)
         self.candles = CandlesResource(requester)
         self.deals = DealsResource(requester)
         self.events = EventsResource(requester)
+        self.keys = KeysResource(requester)
         self.orders = OrdersResource(requester)
         self.positions = PositionsResource(requester)
         self.quotes = QuotesResource(requester)
         self.sim = SimResource(requester)
         self.stats = StatsResource(requester)
         self.symbols = SymbolsResource(requester)
+        self.usage = UsageResource(requester)

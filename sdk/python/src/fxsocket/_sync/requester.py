@@ -61,7 +61,7 @@ class Requester:
     def _attempts(self, call: Call[T]) -> Attempts:
         deadline = call.deadline if call.deadline is not None else self.deadline()
         return Attempts(
-            max_retries=self.config.max_retries,
+            max_retries=0 if call.once else self.config.max_retries,
             timeout=self.config.timeout + call.extra_wait_s,
             deadline=deadline + call.extra_wait_s,
             budget=self.budget,
