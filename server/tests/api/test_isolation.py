@@ -150,15 +150,20 @@ class Cast:
         query: Json | None = None,
     ) -> httpx2.Response:
         """An operation on the things of an account."""
-        path = re.sub(r"{(\w+)}", lambda m: self._id(operation.path, m[1], path_of), operation.path)
+        path = self.path_of(operation, path_of)
         params = {**QUERIES.get(operation.path, {}), **(query or {})}
         options: dict[str, Any] = {"params": params, "headers": headers or {}}
         kind = body_kind(self.contract, operation)
         if kind is not None:
             options["json"] = BODIES[kind](body_of or path_of)
-        response = self.apis[who].call(operation.method, path.removeprefix("/v1"), **options)
+        response = self.apis[who].call(operation.method, path, **options)
         self._reads_nothing_foreign(response, who)
         return response
+
+    def path_of(self, operation: Operation, of: Holdings) -> str:
+        """The path of an operation on the things of an account, without /v1."""
+        path = re.sub(r"{(\w+)}", lambda m: self._id(operation.path, m[1], of), operation.path)
+        return path.removeprefix("/v1")
 
     def _id(self, path: str, name: str, of: Holdings) -> str:
         """The id that stands in a path."""

@@ -14,6 +14,7 @@ from .test_isolation import BODIES, Cast, body_kind
 from .world import World
 
 CONTRACT = Contract()
+SOUND = {"AccountRequest": {"kind": "SIM"}}  # elsewhere one that is refused whatever it says
 WITH_BODY = [op for op in API_ROUTES if body_kind(CONTRACT, op) is not None]
 
 
@@ -31,7 +32,7 @@ def test_a_field_that_a_body_does_not_have_is_refused_by_name(
     kind = body_kind(CONTRACT, operation)
     assert kind is not None
     own = set(CONTRACT.schemas[kind]["properties"])
-    sound: dict[str, Any] = BODIES[kind](cast.own)
+    sound: dict[str, Any] = SOUND.get(kind) or BODIES[kind](cast.own)
     path = cast.path_of(operation, cast.own)
     api: Api = cast.apis["full"]
     for word in sorted(set(CONTRACT.words) - own):
