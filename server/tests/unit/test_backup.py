@@ -219,6 +219,15 @@ def test_a_journal_that_was_damaged_before_is_not_sealed_by_a_new_chain(
         restore(archive, tmp_path / "target", silent)
 
 
+def test_a_journal_of_a_newer_server_is_left_to_that_server(data: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(data / "journal.db")) as db, db:
+        db.execute("PRAGMA user_version = 99")
+    archive = back_up(data, tmp_path, "9.0", silent).path
+    with pytest.raises(BackupError, match="version 99.* start the newer server"):
+        restore(archive, tmp_path / "target", silent)
+    assert not (tmp_path / "target").exists()
+
+
 def test_backups_go_to_new_files_outside_the_data_folder(data: Path, tmp_path: Path) -> None:
     for target, why in (
         (data, "keep backups elsewhere"),
