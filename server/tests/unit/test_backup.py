@@ -223,7 +223,7 @@ def test_a_journal_of_a_newer_server_is_left_to_that_server(data: Path, tmp_path
     with closing(sqlite3.connect(data / "journal.db")) as db, db:
         db.execute("PRAGMA user_version = 99")
     archive = back_up(data, tmp_path, "9.0", silent).path
-    with pytest.raises(BackupError, match="version 99.* start the newer server"):
+    with pytest.raises(BackupError, match=r"version 99.* start the newer server"):
         restore(archive, tmp_path / "target", silent)
     assert not (tmp_path / "target").exists()
 
