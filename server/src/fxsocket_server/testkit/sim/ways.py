@@ -62,22 +62,18 @@ class _Head(Struct):
     id: str | int | None = None
     replayed: bool = False
     status: int = 200
-    order: msgspec.Raw = msgspec.Raw(b"")
 
 
 class OverStream:
-    """Orders go over a stream of their own; what has no action there goes over HTTP."""
+    """Every command goes over a stream of the bot's own."""
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
-        self._http = OverHttp(loop)
         self._stream: WebSocket | None = None
         self._awaited: tuple[str, asyncio.Future[Reply]] | None = None
 
     async def send(self, deed: Deed) -> Reply:
         """Send a command and wait for its answer; raises ConnectionError."""
-        if not deed.places:
-            return await self._http.send(deed)
         stream = await self._open()
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._awaited = (deed.label, answer)
@@ -101,8 +97,7 @@ class OverStream:
             answer.set_result(_reply_of(head, text))
 
     def hang_up(self) -> None:
-        """Drop the connections, if there are any."""
-        self._http.hang_up()
+        """Drop the connection, if there is one."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -119,13 +114,36 @@ async def connect(loop: SimLoop, on_text: Any) -> WebSocket:
 
 
 def _frame_of(deed: Deed) -> dict[str, Any]:
-    frame = {"action": "order.place", "id": deed.label, "account_id": deed.account_id}
-    keyed = {} if deed.key is None else {"idempotency_key": deed.key}
-    return {**frame, "order": deed.body, **keyed}
+    """The frame that asks for the same as a request over HTTP."""
+    frame = {"id": deed.label, "account_id": deed.account_id, **_asked(deed)}
+    return frame if deed.key is None else {**frame, "idempotency_key": deed.key}
+
+
+def _asked(deed: Deed) -> dict[str, Any]:
+    path, _, query = deed.path.removeprefix("/v1/").partition("?")
+    kind, _, rest = path.partition("/")
+    subject_id, _, verb = rest.partition("/")
+    family, body = kind.removesuffix("s"), deed.body or {}
+    if deed.path == "/v1/orders":
+        return {"action": "order.place", "order": body}
+    if rest in ("batch", "close-all"):
+        return {"action": f"{family}.{rest.replace('-', '_')}", **body}
+    of_subject = {f"{family}_id": subject_id}
+    if verb:
+        by = {"by": body["position_id"]} if verb == "close-by" else {}
+        return {"action": f"{family}.{verb.replace('-', '_')}", **of_subject, **by}
+    if deed.method == "PATCH":
+        return {"action": f"{family}.modify", **of_subject, "patch": body}
+    action = "order.cancel" if family == "order" else "position.close"
+    volume = {"volume": float(query.removeprefix("volume="))} if query else {}
+    return {"action": action, **of_subject, **volume}
 
 
 def _reply_of(head: _Head, text: bytes) -> Reply:
     """A frame as the answer that HTTP would give."""
     headers = {"idempotency-replayed": "true"} if head.replayed else {}
-    body = bytes(head.order) if head.type == "result" else text
-    return Reply(head.status, headers, body)
+    if head.type == "error":
+        return Reply(head.status, headers, text)
+    members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    (body,) = [value for name, value in members.items() if name not in _Head.__struct_fields__]
+    return Reply(head.status, headers, bytes(body))
