@@ -14,7 +14,7 @@ from fxsocket_server.core.errors import JournalUnavailable, Problem
 from fxsocket_server.gateway.commands import fingerprint_of, wait_of
 from fxsocket_server.gateway.positions.close import ClosePosition
 from fxsocket_server.gateway.requests import OrderRequest
-from fxsocket_server.model.enums import OrderType
+from fxsocket_server.model.enums import OrderStatus, OrderType
 
 from ..api.world import Spy, on_loop
 from .lane_bench import again, bench, refusing, shown, snapshot, turn
@@ -289,6 +289,29 @@ async def test_what_facts_have_told_is_no_intent_lost_in_a_restart(
         answer = await b.place(key="k")
         assert (answer.status, answer.replayed) == (200, True)
         assert (shown(answer)["id"], shown(answer)["status"]) == (pending["id"], "FILLED")
+
+
+@on_loop
+async def test_a_lost_reply_that_is_looked_up_late_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as b:
+        monkeypatch.setattr(b.lane.terminal, "look_up_soon", lambda running: None)
+        b.connector.put_fault(Fault(lose_reply=True, times=1))
+        lost = shown(await b.place(volume=0.2, wait_ms=0))
+        while "order.filled" not in b.types():
+            await turn()
+        position_id = next(iter(b.lane.book.positions))
+        part = ClosePosition(0.1, None)
+        await b.run("position.close", position_id, None, part, None, 0)
+        balance, held = b.lane.book.balance, b.lane.book.positions[position_id]
+        for running in b.lane.commands.outstanding:
+            await b.lane.terminal.look_up(running)
+        await b.lane.settled()
+        assert (b.lane.book.balance, b.lane.book.positions[position_id]) == (balance, held)
+        assert b.lane.commands.outstanding == []
+        [order] = [order for order in b.orders() if order.id == lost["id"]]
+        assert order.status is OrderStatus.FILLED
 
 
 @on_loop

@@ -28,6 +28,7 @@ from fxsocket_server.model.account import AccountFigures
 from fxsocket_server.model.enums import OrderType, Side
 from fxsocket_server.model.facts import (
     CheckResult,
+    DealFact,
     Fact,
     Lookup,
     LookupState,
@@ -246,7 +247,13 @@ class SimConnector:
         if report is None:
             retcode = orders[-1].retcode or Retcode.DONE
             report = Report(retcode=retcode, facts=orders, time_ms=orders[-1].time_ms)
-        return Lookup(state=LookupState.DONE, report=report)
+        return Lookup(state=LookupState.DONE, report=self._as_it_stands(tag, report))
+
+    def _as_it_stands(self, tag: str, report: Report) -> Report:
+        """A report of before without what may have moved on since: all of it was told at once."""
+        orders = self.broker.lookup(tag)
+        deals = [fact for fact in report.facts if isinstance(fact, DealFact)]
+        return replace(report, facts=(*orders, *deals))
 
     async def snapshot(self) -> TerminalSnapshot:
         """All that the broker holds."""
