@@ -36,6 +36,7 @@ P = TypeVar("P", bound=Program)
 
 _HTTP_LOG = "uvicorn.error"
 _PATIENCE_S = 16  # what a client that knows no better waits between its tries
+_UNKNOWN_S = 16 * 11  # by then a bot has made all its attempts
 _MS_S = 0.0011  # the server tells its clock in whole milliseconds
 _HEAL_S = 30  # after everything was put right, all is settled within this
 
@@ -198,7 +199,10 @@ class World:
         ]
         following = [asyncio.ensure_future(listener.follow()) for listener in self.listeners]
         await self.chaos.rage()
-        done, late = await asyncio.wait(trading, timeout=_HEAL_S + self._unfinished_s())
+        _, late = await asyncio.wait(trading, timeout=_HEAL_S + self._unfinished_s())
+        if late and self._is_unknown():  # what nobody knows the end of is asked for longer
+            await asyncio.wait(late, timeout=_UNKNOWN_S)
+        done, late = await asyncio.wait(trading, timeout=0)
         for error in [task.exception() for task in trading if task in done]:
             if error is not None:
                 self.wrong("error", f"a bot failed: {error!r}")
@@ -210,6 +214,10 @@ class World:
         for task in following:
             task.cancel()
         check_heard(self)
+
+    def _is_unknown(self) -> bool:
+        """Whether a terminal began a command and does not know its end."""
+        return any(host.program.ledger.begun() for host in self.terminals.values())
 
     def _unfinished_s(self) -> float:
         """How long the bots still want to trade, were everything answered at once."""
