@@ -37,7 +37,8 @@ from fxsocket_server.gateway.accounts.manage import AccountManager
 from fxsocket_server.gateway.accounts.passwords import Passwords
 from fxsocket_server.gateway.accounts.registry import AccountRegistry
 from fxsocket_server.gateway.changes import AccountState
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.keys.records import Records
 from fxsocket_server.gateway.keys.service import Keys, Minting
 from fxsocket_server.gateway.lane import Lane

@@ -27,7 +27,8 @@ from fxsocket_server.connectors.sim.feeds import FeedTick
 from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.core.rng import SplitMix64
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.messages import KeyMessage

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from fxsocket_server.core import limits
 from fxsocket_server.gateway.changes import EquitySample
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.storage.history.bundled import BundledHistory

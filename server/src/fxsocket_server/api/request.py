@@ -16,7 +16,8 @@ from fxsocket_server.core.codec import convert, decode_object, encode
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.delivery import Delivery
-from fxsocket_server.gateway.gateway import LinkedAccount, Sender
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Sender
 from fxsocket_server.gateway.keys.records import Records
 from fxsocket_server.gateway.keys.service import Actor, Keys
 from fxsocket_server.gateway.lane import Lane

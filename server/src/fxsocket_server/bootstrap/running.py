@@ -13,7 +13,8 @@ from fxsocket_server.connectors.sim.connector import SimConnector
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.accounts.manage import DISCONNECTED, REMOVED
 from fxsocket_server.gateway.changes import AccountState
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.ports import Connector, FeedGate

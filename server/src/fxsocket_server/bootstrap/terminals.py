@@ -15,7 +15,8 @@ from fxsocket_server.core.clock import Clock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.fxb.messages import TerminalAccount
 from fxsocket_server.gateway.accounts.manage import DISCONNECTED, REMOVED
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.model.account import Account

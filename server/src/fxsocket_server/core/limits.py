@@ -106,6 +106,10 @@ STREAM_FLUSH_MS = 1  # ticks that come this soon after a write leave together
 STREAM_FLUSH_MS_MAX = 1_000  # more would look like a dead stream
 STREAM_QUEUE_MESSAGES = 256  # published between two writes to a connection; 50 KB of ticks
 STREAM_GROUP_READERS = 64  # written to in one turn of the event loop: a third of a millisecond
+STREAM_LINK_BYTES = 64 * 1024 * 1024  # unsent to a stream process that has stopped reading
+STREAM_LINK_RETRY_MS = 100  # a stream process that lost the gateway's dials again this often
+STREAM_LINK_DELIVERIES = 10_000  # answers on their way through a stream process
+STREAM_COPIES_MS = 250  # how often a stream process is told of changed accounts and keys
 REPLAY_TURN_TICKS = 64  # ticks of a `max` replay between two turns of the event loop
 
 # --- candles ---------------------------------------------------------------------------------

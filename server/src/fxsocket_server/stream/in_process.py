@@ -7,7 +7,8 @@ from structlog.typing import FilteringBoundLogger
 
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.commands import Answer
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.market_views import AccountView, account_view

@@ -8,7 +8,8 @@ import asyncio
 
 from fxsocket_server.core import limits
 from fxsocket_server.gateway.changes import EquitySample
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 

@@ -26,7 +26,7 @@ from fxsocket_server.core.errors import Problem
 from fxsocket_server.gateway.accounts.manage import AccountManager
 from fxsocket_server.gateway.accounts.requests import AccountPatch, account_request, changes_of
 from fxsocket_server.gateway.commands import Answer
-from fxsocket_server.gateway.gateway import LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market_views import (
     AccountSummary,

@@ -17,7 +17,8 @@ from fxsocket_server.gateway.accounts.requests import (
     check_password,
     digest_of,
 )
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.requests import check_key
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.enums import AccountKind, OrderStatus

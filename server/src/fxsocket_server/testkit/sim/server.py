@@ -24,7 +24,8 @@ from fxsocket_server.connectors.sim.feeds import LiveFeed
 from fxsocket_server.core import limits
 from fxsocket_server.core.ids import IdFactory
 from fxsocket_server.gateway.changes import AccountState
-from fxsocket_server.gateway.gateway import Gateway, LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
+from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.ports import Connector, Reach
