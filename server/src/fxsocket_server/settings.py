@@ -58,6 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxy: tuple[str, ...] = ()
     journal_reserve_mb: int = limits.JOURNAL_RESERVE_MB
     stream_flush_ms: float = limits.STREAM_FLUSH_MS
+    stream_process: bool = False
     account_limit: int = limits.ACCOUNTS
     kek: str = KEK_FILE
     crash_at: str | None = None

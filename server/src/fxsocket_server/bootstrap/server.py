@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-import ssl
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from fxsocket_server.bootstrap.secure_start import (
     check_start,
     trusted_proxies,
 )
+from fxsocket_server.bootstrap.streaming import StreamOptions, StreamProcess
 from fxsocket_server.broker.profile import Profile
 from fxsocket_server.channels.bus import InProcessBus
 from fxsocket_server.connectors.bridge.listener import BridgeListener
@@ -34,7 +34,7 @@ from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.keys.records import Records
 from fxsocket_server.gateway.keys.service import Keys, Minting
 from fxsocket_server.gateway.lane import Lane
-from fxsocket_server.gateway.ports import STOPPING
+from fxsocket_server.gateway.ports import STOPPING, FeedGate
 from fxsocket_server.gateway.risk.guard import RuleBook
 from fxsocket_server.model.enums import AccountKind, AccountStatus
 from fxsocket_server.security.key_format import digest_of, mint_secret
@@ -48,6 +48,7 @@ from fxsocket_server.storage.journal.schema import JournalOpenError, silent
 from fxsocket_server.storage.journal.space import FileReserve
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
 from fxsocket_server.storage.tick_files import RecordedTicks
+from fxsocket_server.stream.apart.near import NearEnd
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.hub import StreamHub
 from fxsocket_server.stream.in_process import GatewayBackend
@@ -116,7 +117,6 @@ class Server:
         self._bridge = BridgeListener(settings.host, settings.bridge_port, self._clock, os.urandom)
         self._build_accounts()
         self._rest = RestServer(self._app(), settings.host, settings.port, settings.tls)
-        self._stream = StreamServer(self._hub, settings.host, settings.stream_port, self._ssl())
         await self._link_accounts()
         self._choose_default()
         self._set_up_key()
@@ -158,17 +158,34 @@ class Server:
         )  # fmt: skip
         use = self._gateway.use
         self._records = Records(self._store.keys, self._clock, self._keyring, use)
-        bounds = StreamBounds(flush_ms=self._settings.stream_flush_ms)
-        self._hub = StreamHub(
-            backend, self._bus, self._clock, self._log, bounds=bounds, proxies=self._proxies
-        )
+        self._build_stream(backend, pepper)
         self._journal.on_failure(self._rebuild_lanes)
         self._journal.on_shortage(self._on_shortage)
+
+    def _build_stream(self, backend: GatewayBackend, pepper: bytes) -> None:
+        """Make the stream, here or in a process of its own, and the gate of its readers."""
+        settings = self._settings
+        options = StreamOptions(
+            host=settings.host, port=settings.stream_port, flush_ms=settings.stream_flush_ms,
+            trusted_proxy=settings.trusted_proxy, tls=settings.tls,
+        )  # fmt: skip
+        self._gate: FeedGate
+        self._stream: StreamServer | StreamProcess
+        if settings.stream_process:
+            near = NearEnd(self._gateway, backend, self._bus, self._keyring, pepper, self._log)
+            self._gate = near.gate
+            self._stream = StreamProcess(near, options, self._log)
+        else:
+            bounds = StreamBounds(flush_ms=options.flush_ms)
+            self._gate = hub = StreamHub(
+                backend, self._bus, self._clock, self._log, bounds=bounds, proxies=self._proxies
+            )
+            self._stream = StreamServer(hub, options.host, options.port, options.ssl_context())
 
     def _build_accounts(self) -> None:
         settings, pepper = self._settings, self._folder.pepper()
         self._accounts = Accounts(
-            settings, self._gateway, self._store, self._hub, self._rules, self._bridge.peers,
+            settings, self._gateway, self._store, self._gate, self._rules, self._bridge.peers,
             pepper, self._log.error,
         )  # fmt: skip
         registry = registry_of(settings, self._folder, self._store, self._ids, self._clock)
@@ -220,13 +237,6 @@ class Server:
             and linked.account.kind is not AccountKind.TERMINAL  # nobody knows when it will dial
         ]
         return f"accounts are connecting: {', '.join(waiting)}" if waiting else None
-
-    def _ssl(self) -> ssl.SSLContext | None:
-        if self._settings.tls is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self._settings.tls)
-        return context
 
     # --- accounts and keys -------------------------------------------------------------------
 

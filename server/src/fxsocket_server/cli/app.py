@@ -11,6 +11,7 @@ from fxsocket_server.cli import profile as profile_commands
 from fxsocket_server.cli import risk as risk_commands
 from fxsocket_server.cli.backup import BACKUP_EXAMPLE, RESTORE_EXAMPLE, backup, restore
 from fxsocket_server.cli.run import run
+from fxsocket_server.cli.stream import stream_process as stream_process_command
 from fxsocket_server.cli.terminal import EXAMPLE as TERMINAL_EXAMPLE
 from fxsocket_server.cli.terminal import sim_terminal
 from fxsocket_server.cli.verify import VERIFY_EXAMPLE, verify_journal
@@ -41,6 +42,7 @@ app.add_typer(risk_commands.app, name="risk")
 app.command("backup", epilog=BACKUP_EXAMPLE)(backup)
 app.command("restore", epilog=RESTORE_EXAMPLE)(restore)
 app.command("verify-journal", epilog=VERIFY_EXAMPLE)(verify_journal)
+app.command(name="stream-process", hidden=True)(stream_process_command)
 app.command(name="sim-terminal", epilog=TERMINAL_EXAMPLE)(sim_terminal)
 
 Data = Annotated[Path, typer.Option(envvar="FXSOCKET_DATA", help="Folder that holds all state.")]
@@ -108,6 +110,13 @@ JournalReserve = Annotated[
         help="Megabytes kept free for closing and cancelling on a full disk.",
     ),
 ]
+StreamProcess = Annotated[
+    bool,
+    typer.Option(
+        "--stream-process", envvar="FXSOCKET_STREAM_PROCESS",
+        help="Run the stream as a process of its own, so that it and orders use two cores.",
+    ),
+]  # fmt: skip
 StreamFlush = Annotated[
     float,
     typer.Option(
@@ -193,6 +202,7 @@ def demo(
     fault: FaultOption = None,
     journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
     stream_flush_ms: StreamFlush = limits.STREAM_FLUSH_MS,
+    stream_process: StreamProcess = False,
     account_limit: AccountLimit = limits.ACCOUNTS,
     kek: Kek = KEK_FILE,
     tls_cert: TlsCert = None,
@@ -205,6 +215,7 @@ def demo(
         api_key=api_key, profile=profile, balance=balance, leverage=leverage, currency=currency,
         seed=seed, sessions=sessions, replay=tuple(replay or ()), speed=speed,
         journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
+        stream_process=stream_process,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
         account_limit=account_limit, kek=kek,
         trusted_proxy=tuple(trusted_proxy or ()),
@@ -228,6 +239,7 @@ def serve(
     fault: FaultOption = None,
     journal_reserve_mb: JournalReserve = limits.JOURNAL_RESERVE_MB,
     stream_flush_ms: StreamFlush = limits.STREAM_FLUSH_MS,
+    stream_process: StreamProcess = False,
     account_limit: AccountLimit = limits.ACCOUNTS,
     kek: Kek = KEK_FILE,
     tls_cert: TlsCert = None,
@@ -239,6 +251,7 @@ def serve(
         data=data, host=host, port=port, stream_port=stream_port, bridge_port=bridge_port,
         api_key=api_key, profile=profile, sessions=sessions, replay=tuple(replay or ()),
         speed=speed, journal_reserve_mb=journal_reserve_mb, stream_flush_ms=stream_flush_ms,
+        stream_process=stream_process,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
         account_limit=account_limit, kek=kek,
         trusted_proxy=tuple(trusted_proxy or ()),

@@ -116,4 +116,3 @@ def _command(
         api_key_id=sender.api_key_id,
         delivery=sender.delivery,
     )
-

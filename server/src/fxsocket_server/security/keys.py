@@ -90,15 +90,9 @@ class Keyring:
         its = (key for key in self._keys.values() if key.user_id == user_id)
         return sorted(its, key=lambda key: key.id)  # which begins with its time
 
-    def keys(self) -> dict[str, ApiKey]:
-        """The keys by their ids; a copy."""
-        return {key.id: key for key, _ in self._by_digest.values()}
-
-    def drop(self, key_id: str) -> None:
-        """Know a key no more."""
-        for digest, (key, _) in list(self._by_digest.items()):
-            if key.id == key_id:
-                del self._by_digest[digest]
+    def keys(self) -> list[ApiKey]:
+        """Every key that is not revoked; a copy."""
+        return list(self._keys.values())
 
     def authenticate(self, secret: str) -> Principal:
         """The principal of a secret; raises `unauthorized`.

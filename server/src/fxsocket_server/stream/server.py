@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from msgspec import Struct
@@ -37,7 +38,8 @@ class Upgrade(Struct, frozen=True):
 class StreamServer:
     """Listens for clients of a hub; `ssl_context` None serves plain ws://.
 
-    `own_net` says that the event loop's own servers are to be used, for one that has no sockets.
+    A `listener` that is bound already takes the place of host and port. `own_net` says that the
+    event loop's own servers are to be used, for one that has no sockets.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class StreamServer:
         port: int,
         ssl_context: ssl.SSLContext | None = None,
         *,
+        listener: socket.socket | None = None,
         own_net: bool = False,
     ) -> None:
+        self._listener = listener
         self._hub = hub
         self._host = host
         self._port = port
@@ -58,10 +62,10 @@ class StreamServer:
 
     async def start(self) -> int:
         """Listen; returns the port, which was chosen by the system when 0 was asked for."""
+        where: dict[str, Any] = {"host": self._host, "port": self._port}
         self._server = await ws_create_server(
             self._upgrade,
-            self._host,
-            self._port,
+            **(where if self._listener is None else {"sock": self._listener}),
             ssl=self._ssl,
             max_frame_size=limits.STREAM_RAW_FRAME_BYTES,
             enable_auto_pong=False,  # it would answer pings with reserved bits, too

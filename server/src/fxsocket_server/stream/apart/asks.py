@@ -2,8 +2,6 @@
 
 from msgspec import Struct
 
-from fxsocket_server.security.principal import Principal
-
 
 class EventsAsk(Struct, frozen=True):
     """Committed events above `after`."""
@@ -22,9 +20,12 @@ class CandleAsk(Struct, frozen=True):
 
 
 class RunAsk(Struct, frozen=True, kw_only=True):
-    """A trade command; `body` is encoded, its name says as what."""
+    """A trade command; `body` is encoded, its name says as what.
 
-    principal: Principal
+    Who asks is found by key and generation: the keys are kept where the command runs.
+    """
+
+    key_generation: int
     name: str
     account_id: str
     subject_id: str

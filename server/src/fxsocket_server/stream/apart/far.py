@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from fxsocket_server.gateway.changes import Event
 from fxsocket_server.gateway.commands import Answer
 from fxsocket_server.gateway.directory import Directory, LinkedAccount, no_terminal
 from fxsocket_server.gateway.market_views import AccountView
-from fxsocket_server.gateway.messages import BUS_LINK, LinkMessage, MarketState
+from fxsocket_server.gateway.messages import BUS_LINK, KeyMessage, LinkMessage, MarketState
 from fxsocket_server.gateway.ports import Bus, FeedGate
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.candle import Candle
@@ -36,6 +36,8 @@ from fxsocket_server.stream.apart.messages import (
     Copies,
     Delivered,
     Greeting,
+    KeyChanged,
+    KeyUsed,
     Listening,
     MarketChanged,
     Passed,
@@ -53,15 +55,6 @@ T = TypeVar("T")
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
-
-
-class FarHub(Protocol):
-    """What the link needs of the hub: its gate, and a way to cut keys off."""
-
-    held: Callable[[str, bool], bool]
-    wait: Callable[[str, bool], Awaitable[None]]
-    first_reader: Callable[[str], Awaitable[None]]
-    revoke: Callable[[str], None]
 
 
 class FarAccount:
@@ -132,21 +125,24 @@ class FarBackend:
         self._number = 0
         self._asked: dict[int, Callable[[bytes | None, Problem | None], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hub: FarHub
         self._gate: FeedGate
         self.stopped = asyncio.Event()
         self.greeted = asyncio.Event()
-        self._is_greeted = False
 
     # --- the link ----------------------------------------------------------------------------
 
-    def serve(self, hub: FarHub) -> None:
-        """Let a hub's readers hold the feeds."""
-        self._hub = hub
+    def serve(self, gate: FeedGate) -> None:
+        """Let the readers behind a gate hold the feeds."""
+        self._gate = gate
 
-    async def keep_linked(self, path: str) -> None:
-        """Dial the gateway's process whenever the link is down, until told to stop."""
+    async def keep_linked(self, path: str, is_orphan: Callable[[], bool]) -> None:
+        """Dial the gateway's process whenever the link is down, until told to stop.
+
+        An orphan, whose gateway's process is gone for good, stops by itself.
+        """
         while not self.stopped.is_set():  # until told to stop
+            if is_orphan():
+                self.stopped.set()
             with contextlib.suppress(OSError):
                 await self._linked(path)
             await asyncio.sleep(limits.STREAM_LINK_RETRY_MS / 1000)
@@ -200,6 +196,9 @@ class FarBackend:
             case MarketChanged(market):
                 self._views[market.account_id].markets[market.symbol] = market.state
                 self._bus.publish("market." + market.account_id, market)
+            case KeyChanged(key):
+                self._keyring.put(key)
+                self._bus.publish("keys." + key.id, KeyMessage(key))
             case AwaitReader(account_id):
                 self._spawn(self._tell_reader(account_id))
             case Copies():
@@ -213,17 +212,15 @@ class FarBackend:
 
     def _greet(self, greeting: Greeting) -> None:
         known = self._keyring.keys()
-        self._keyring = Keyring(greeting.pepper, (), self._clock.wall_ms)
+        self._keyring = Keyring(greeting.pepper, greeting.keys, self._clock.wall_ms)
+        for key in known:  # each may have changed meanwhile
+            self._bus.publish("keys." + key.id, KeyMessage(key))
         heads = {id_: view.head for id_, view in self._views.items()}
-        gone = set(known) - {key.id for key in greeting.copies.keys}
         self._copy(greeting.copies)
-        for key_id in gone:
-            self._hub.revoke(key_id)
-        if self._is_greeted:
+        if self.greeted.is_set():
             self._bus.publish(BUS_LINK, LinkMessage(is_up=True))
         for account_id, head in heads.items():
             self._refill(account_id, head)
-        self._is_greeted = True
         self.greeted.set()
 
     def _refill(self, account_id: str, head: int | None) -> None:
@@ -248,11 +245,6 @@ class FarBackend:
         for account_id in copies.gone_accounts:
             linked = self._directory.accounts[account_id]
             self._directory.remove(linked)
-        for key in copies.keys:
-            self._keyring.put(key)
-        for key_id in copies.gone_keys:
-            self._keyring.drop(key_id)
-            self._hub.revoke(key_id)
 
     # --- what is published -------------------------------------------------------------------
 
@@ -266,17 +258,17 @@ class FarBackend:
         self._bus.publish("ticks." + tick.account_id, tick)
         if message.lossless is None:
             return
-        if self._hub.held(tick.account_id, message.lossless):
+        if self._gate.held(tick.account_id, message.lossless):
             self._spawn(self._pass(tick.account_id, tick.n, message.lossless))
         else:
             self._send(Passed(tick.account_id, tick.n))
 
     async def _pass(self, account_id: str, n: int, lossless: bool) -> None:
-        await self._hub.wait(account_id, lossless)
+        await self._gate.wait(account_id, lossless)
         self._send(Passed(account_id, n))
 
     async def _tell_reader(self, account_id: str) -> None:
-        await self._hub.first_reader(account_id)
+        await self._gate.first_reader(account_id)
         self._send(ReaderCame(account_id))
 
     def _publish(self, events: list[Event]) -> None:
@@ -288,7 +280,13 @@ class FarBackend:
 
     def authenticate(self, secret: str) -> Principal:
         """The principal of a key; raises `unauthorized`."""
-        return self._keyring.authenticate(secret)
+        principal = self._keyring.authenticate(secret)
+        self._send(KeyUsed(principal.key_id, self._clock.wall_ms()))
+        return principal
+
+    def current(self, principal: Principal) -> Principal | None:
+        """Who somebody authenticated is now; None when its secret is void."""
+        return self._keyring.current(principal)
 
     def visible(self, principal: Principal) -> list[StreamAccount]:
         """The accounts that a key may see, oldest first."""
@@ -346,7 +344,7 @@ class FarBackend:
         """Run a trade command; its answer's delivery is told across."""
         sender = command.sender
         about = RunAsk(
-            principal=principal,
+            key_generation=principal.generation,
             name=command.name,
             account_id=command.account_id,
             subject_id=command.subject_id,
@@ -354,7 +352,7 @@ class FarBackend:
             request_id=sender.request_id,
             key=sender.key,
             timeout_ms=sender.timeout_ms,
-            api_key_id=sender.api_key_id,
+            api_key_id=principal.key_id,
         )
         if sender.delivery is not None:
             sender.delivery.listen(

@@ -57,19 +57,18 @@ class AccountCopy(Struct, frozen=True, kw_only=True):
 
 
 class Copies(Message, frozen=True, kw_only=True):
-    """What has changed of accounts and keys since the last time; the first holds everything."""
+    """What has changed of the accounts since the last time; the first holds everything."""
 
     accounts: list[AccountCopy] = []
     gone_accounts: list[str] = []
     defaults: dict[str, str] = {}
-    keys: list[ApiKey] = []
-    gone_keys: list[str] = []
 
 
 class Greeting(Message, frozen=True):
     """The first message: what every copy begins with."""
 
     pepper: bytes
+    keys: list[ApiKey]
     copies: Copies
 
 
@@ -96,6 +95,12 @@ class MarketChanged(Message, frozen=True):
     """A market has opened or closed."""
 
     message: MarketMessage
+
+
+class KeyChanged(Message, frozen=True):
+    """A key was made, changed or revoked."""
+
+    key: ApiKey
 
 
 class AwaitReader(Message, frozen=True):
@@ -127,9 +132,7 @@ class Refused(Message, frozen=True):
 
     def problem(self) -> Problem:
         """The problem as it was raised."""
-        return Problem(
-            self.code, self.detail, errors=self.errors, retry_after_s=self.retry_after_s
-        )
+        return Problem(self.code, self.detail, errors=self.errors, retry_after_s=self.retry_after_s)
 
 
 class Stop(Message, frozen=True):
@@ -137,8 +140,8 @@ class Stop(Message, frozen=True):
 
 
 Down: TypeAlias = (
-    Greeting | Copies | Ticked | Published | TerminalChanged | MarketChanged | AwaitReader
-    | Answered | Refused | Stop
+    Greeting | Copies | Ticked | Published | TerminalChanged | MarketChanged | KeyChanged
+    | AwaitReader | Answered | Refused | Stop
 )  # fmt: skip
 
 # --- up ----------------------------------------------------------------------------------------
@@ -171,6 +174,13 @@ class Ask(Message, frozen=True):
     body: bytes
 
 
+class KeyUsed(Message, frozen=True):
+    """Somebody has authenticated with a key."""
+
+    key_id: str
+    time_ms: int
+
+
 class Delivered(Message, frozen=True):
     """What became of a trade command's answer."""
 
@@ -178,7 +188,7 @@ class Delivered(Message, frozen=True):
     delivered: bool
 
 
-Up: TypeAlias = Listening | Passed | ReaderCame | Ask | Delivered
+Up: TypeAlias = Listening | Passed | ReaderCame | Ask | KeyUsed | Delivered
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_down = msgspec.msgpack.Decoder(Down).decode

@@ -14,12 +14,13 @@ from fxsocket_server.gateway.changes import Event
 from fxsocket_server.gateway.delivery import Delivery
 from fxsocket_server.gateway.directory import LinkedAccount
 from fxsocket_server.gateway.gateway import Gateway, Sender
-from fxsocket_server.gateway.messages import MarketMessage, market_state
+from fxsocket_server.gateway.messages import KeyMessage, MarketMessage, market_state
 from fxsocket_server.gateway.ports import Bus, TickMessage
 from fxsocket_server.gateway.terminal import TerminalMessage
 from fxsocket_server.gateway.trades import TRADES
 from fxsocket_server.model.timeframe import Timeframe
-from fxsocket_server.security.keys import ApiKey, Keyring
+from fxsocket_server.security.keys import Keyring
+from fxsocket_server.security.principal import Principal, Scope
 from fxsocket_server.stream.apart.asks import CandleAsk, EventsAsk, RunAsk
 from fxsocket_server.stream.apart.gate import FarGate
 from fxsocket_server.stream.apart.link import Link
@@ -30,6 +31,8 @@ from fxsocket_server.stream.apart.messages import (
     Copies,
     Delivered,
     Greeting,
+    KeyChanged,
+    KeyUsed,
     Listening,
     MarketChanged,
     Message,
@@ -70,7 +73,6 @@ class NearEnd:
         self._server: asyncio.Server | None = None
         self._copying: asyncio.Task[None] | None = None
         self._sent_accounts: dict[str, AccountCopy] = {}
-        self._sent_keys: dict[str, ApiKey] = {}
         self._sent_defaults: dict[str, str] = {}
         self._deliveries: dict[str, Delivery] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,6 +82,7 @@ class NearEnd:
         bus.subscribe("events.*", self._on_events)
         bus.subscribe("terminal.*", self._on_terminal)
         bus.subscribe("market.*", self._on_market)
+        bus.subscribe("keys.*", self._on_key)
 
     async def start(self, path: Path) -> None:
         """Wait for the stream process at a path."""
@@ -113,8 +116,8 @@ class NearEnd:
         if self._link is not None:
             self._link.cut()
         self._link = link
-        self._sent_accounts, self._sent_keys, self._sent_defaults = {}, {}, {}
-        self._send(Greeting(self._pepper, self._changed_copies()))
+        self._sent_accounts, self._sent_defaults = {}, {}
+        self._send(Greeting(self._pepper, self._keyring.keys(), self._changed_copies()))
         self.gate.opened()
 
     def _lost(self, link: Link) -> None:
@@ -135,6 +138,8 @@ class NearEnd:
                 self.gate.reader_came(account_id)
             case Ask():
                 self._answer(message)
+            case KeyUsed(key_id, time_ms):
+                self._keyring.used_ms[key_id] = time_ms
             case Delivered(request_id, delivered):
                 self._on_delivered(request_id, delivered)
             case Listening(port):
@@ -164,6 +169,10 @@ class NearEnd:
         assert isinstance(message, MarketMessage)
         self._send(MarketChanged(message))
 
+    def _on_key(self, message: object) -> None:
+        assert isinstance(message, KeyMessage)
+        self._send(KeyChanged(message.key))
+
     # --- copies ------------------------------------------------------------------------------
 
     async def _keep_copies(self) -> None:
@@ -180,16 +189,13 @@ class NearEnd:
             self._send(copies)
 
     def _changed_copies(self) -> Copies:
-        accounts, keys = self._gateway.accounts, self._keyring.keys()
+        accounts = self._gateway.accounts
         changed = [linked for id_, linked in accounts.items() if self._has_changed(id_, linked)]
         copies = Copies(
             accounts=[_copy_of(linked) for linked in changed],
             gone_accounts=[id_ for id_ in self._sent_accounts if id_ not in accounts],
             defaults=dict(self._gateway.default_accounts),
-            keys=[key for key in keys.values() if self._sent_keys.get(key.id) is not key],
-            gone_keys=[id_ for id_ in self._sent_keys if id_ not in keys],
         )
-        self._sent_keys = keys
         for id_ in copies.gone_accounts:
             del self._sent_accounts[id_]
         self._sent_accounts.update((copy.account.id, copy) for copy in copies.accounts)
@@ -264,7 +270,21 @@ class NearEnd:
                 delivery=delivery,
             ),
         )
-        return await self._backend.run(about.principal, command)
+        return await self._backend.run(self._principal(about), command)
+
+    def _principal(self, about: RunAsk) -> Principal:
+        asking = Principal(
+            user_id="",
+            key_id=about.api_key_id,
+            scope=Scope.READ,
+            account_ids=(),
+            default_account_id=None,
+            generation=about.key_generation,
+        )
+        principal = self._backend.current(asking)
+        if principal is None:
+            raise Problem("unauthorized", "the API key was revoked")
+        return principal
 
     def _on_delivered(self, request_id: str, delivered: bool) -> None:
         delivery = self._deliveries.get(request_id)
@@ -300,5 +320,3 @@ def _copy_of(linked: LinkedAccount) -> AccountCopy:
         markets={name: market_state(spec, connector) for name, spec in specs.items()},
         zone=None if zone is None else ZoneCopy(zone.name, zone.standard_s),
     )
-
-
