@@ -43,11 +43,13 @@ def rows(recording: Path) -> list[Row]:
         ]
 
 
-@pytest.fixture
-def replay(tmp_path: Path, recording: Path) -> Iterator[ServerProcess]:
+@pytest.fixture(params=[(), ("--stream-process",)], ids=["one process", "two"])
+def replay(
+    request: pytest.FixtureRequest, tmp_path: Path, recording: Path
+) -> Iterator[ServerProcess]:
     """A server that replays the day as fast as it is read."""
     options = ("--replay", str(recording), "--speed", "max", "--balance", str(BALANCE))
-    with ServerProcess(tmp_path / "data", *options) as running:
+    with ServerProcess(tmp_path / "data", *options, *request.param) as running:
         yield running
 
 

@@ -7,7 +7,9 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +34,7 @@ from fxsocket_server.gateway.gateway import Gateway
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.market import MarketData
 from fxsocket_server.gateway.messages import KeyMessage
+from fxsocket_server.gateway.ports import FeedGate
 from fxsocket_server.model.account import Account
 from fxsocket_server.model.candle import Candle
 from fxsocket_server.model.enums import AccountKind, AccountStatus, MarginMode
@@ -40,6 +43,8 @@ from fxsocket_server.security.keys import ApiKey, Keyring
 from fxsocket_server.security.principal import Scope
 from fxsocket_server.security.rate_limit import RateLimiter
 from fxsocket_server.storage.journal.sqlite import SqliteJournal
+from fxsocket_server.stream.apart.far import FarBackend
+from fxsocket_server.stream.apart.near import NearEnd
 from fxsocket_server.stream.bounds import StreamBounds
 from fxsocket_server.stream.hub import StreamHub
 from fxsocket_server.stream.in_process import GatewayBackend
@@ -170,8 +175,9 @@ class NoHistory:
 class Client:
     """A WebSocket client that speaks JSON."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, apart: "Apart | None" = None) -> None:
         self.socket = socket
+        self._apart = apart
 
     async def send(self, **frame: Any) -> None:
         await self.socket.send(json.dumps(frame))
@@ -195,6 +201,13 @@ class Client:
 
     async def settle(self) -> list[Frame]:
         """Every frame that the server has sent so far."""
+        frames = await self._answered()
+        if self._apart is not None:
+            await self._apart.idle()
+            frames += await self._answered()
+        return frames
+
+    async def _answered(self) -> list[Frame]:
         await self.send(action="ping", id="settle")
         frames = [await self.recv()]
         while frames[-1].get("id") != "settle":
@@ -291,10 +304,82 @@ def masked(first_byte: int, payload: bytes) -> bytes:
     return head + bytes(4) + payload
 
 
+class Apart:
+    """The stream behind a unix socket, as if it were a process of its own."""
+
+    def __init__(self, world: "World", backend: GatewayBackend, ids: IdFactory) -> None:
+        self._world = world
+        self._folder = Path(tempfile.mkdtemp(prefix="fxsocket-test-"))
+        self._bus = InProcessBus(lambda topic, error: world.errors.append(error))
+        self.far = FarBackend(self._bus, world.clock, ids)
+        self.near = NearEnd(
+            world.gateway, backend, world.bus, world.keyring, PEPPER, structlog.get_logger()
+        )
+        self._sent = self._received = self._reading = 0
+        self._count()
+
+    def _count(self) -> None:
+        """Count what goes down and what is read, so that a test can wait until it has arrived."""
+        send, receive, ask = self.near._send, self.far._received, self.far._ask
+
+        def counted_send(message: Any) -> None:
+            if self.near._link is not None:
+                self._sent += 1
+            send(message)
+
+        def counted_receive(body: bytes) -> None:
+            receive(body)
+            self._received += 1
+
+        def counted_ask(kind: str, about: object, then: Callable[[Any, Any], None]) -> None:
+            def answered(*answer: Any) -> None:
+                self._reading -= 1
+                then(*answer)
+
+            self._reading += kind != "run"
+            ask(kind, about, then if kind == "run" else answered)
+
+        self.far._ask = counted_ask  # type: ignore[method-assign]
+        self.near._send = counted_send  # type: ignore[method-assign]
+        self.far._received = counted_receive  # type: ignore[method-assign]
+
+    @property
+    def end(self) -> tuple[Any, Any]:
+        """What the hub works with: the far backend and its bus."""
+        return self.far, self._bus
+
+    async def start(self) -> None:
+        path = self._folder / "bus"
+        await self.near.start(path)
+        self._dialling = asyncio.create_task(self.far.keep_linked(str(path), lambda: False))
+        await self.far.greeted.wait()
+
+    async def caught_up(self) -> None:
+        """Return when the stream has heard of everything."""
+        self.near._send_copies()
+        while self._received < self._sent:  # noqa: ASYNC110 - bounded by the watchdog
+            await asyncio.sleep(0)
+
+    async def idle(self) -> None:
+        """Return when nothing is on its way, neither read nor published."""
+        await self.caught_up()
+        while self._reading:  # noqa: ASYNC110 - bounded by the watchdog
+            await asyncio.sleep(0)
+        await self.caught_up()
+
+    async def stop(self) -> None:
+        await self.near.stop()
+        self.far.close()
+        await self._dialling
+        shutil.rmtree(self._folder)
+
+
 class World:
     """The server, its accounts and keys, and clients of it."""
 
-    def __init__(self, folder: Path, bounds: StreamBounds, **limits: Any) -> None:
+    def __init__(
+        self, folder: Path, bounds: StreamBounds, *, apart: bool = False, **limits: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = ManualClock()
         self.timers = ManualTimers(self.clock)
@@ -309,10 +394,16 @@ class World:
             self.gateway, self.keyring, limiter, RateLimiter(20_000, 40_000),
             structlog.get_logger(),
         )  # fmt: skip
+        self.apart = Apart(self, backend, ids) if apart else None
+        seen, bus = (backend, self.bus) if self.apart is None else self.apart.end
         self.hub = StreamHub(
-            backend, self.bus, self.clock, structlog.get_logger(),
-            bounds=bounds, timers=self.timers,
-        )  # fmt: skip
+            seen, bus, self.clock, structlog.get_logger(), bounds=bounds, timers=self.timers
+        )
+        if self.apart is None:
+            self.gate: FeedGate = self.hub
+        else:
+            self.gate = self.apart.near.gate
+            self.apart.far.serve(self.hub)
         self.server = StreamServer(self.hub, "127.0.0.1", 0)
         self.port = 0
 
@@ -334,7 +425,7 @@ class World:
         feed = feed or ManualFeed(self.clock)
         state = self.journal.open_account(account_id, user_id, f"epoch-{account_id}")
         terms = PROFILE.terms(currency="USD", leverage=100)
-        connector = SimConnector(account_id, terms, PROFILE.symbols, feed, self.hub)
+        connector = SimConnector(account_id, terms, PROFILE.symbols, feed, self.gate)
         connector.rebuild(state)
         lane = Lane(
             account, connector, self.journal, self.bus, self.clock, self.gateway.ids, state,
@@ -346,7 +437,15 @@ class World:
         now = connector.time_ms()
         await lane.on_facts(connector.broker.deposit(10_000_000, now, "deposit"), now)
         await connector.start(lane)
+        if self.apart is not None:
+            await self.apart.caught_up()
         return lane
+
+    async def start(self) -> None:
+        """Listen for clients."""
+        if self.apart is not None:
+            await self.apart.start()
+        self.port = await self.server.start()
 
     def key(
         self,
@@ -363,6 +462,8 @@ class World:
             scope=scope, account_ids=accounts, default_account_id=None, created_ms=0, **parts,
         )  # fmt: skip
         self.keyring.put(made)
+        if self.apart is not None:
+            self.apart.far._keyring.put(made)  # as if it had been there when the stream came
         return secret
 
     def change(self, secret: str, **parts: Any) -> None:
@@ -392,7 +493,7 @@ class World:
             url, additional_headers=headers, compression=None, proxy=None, max_size=None,
             max_queue=None, ping_interval=None,
         ) as socket:  # fmt: skip
-            yield Client(socket)
+            yield Client(socket, self.apart)
 
     @asynccontextmanager
     async def raw(
@@ -424,6 +525,8 @@ class World:
         """A tick of a live market."""
         lane = self.lane(account_id)
         await lane.connector.set_price(symbol, bid, bid + 8 if ask is None else ask)
+        if self.apart is not None:
+            await self.apart.caught_up()
 
     def lane(self, account_id: str = "acc_1") -> Lane:
         lane = self.gateway.accounts[account_id].lane
@@ -438,6 +541,8 @@ class World:
 
     async def close(self) -> None:
         await self.server.stop()
+        if self.apart is not None:
+            await self.apart.stop()
         for linked in self.gateway.accounts.values():
             if linked.lane is not None:
                 await linked.lane.connector.stop()
@@ -447,8 +552,25 @@ class World:
 Story = Callable[[World], Awaitable[None]]
 
 
+# Modules that run again with the stream behind a unix socket, but for tests that look at both ends
+# at one moment.
+APART_MODULES = ("auth", "events", "isolation", "keys", "orders", "pacing", "ticks")
+AT_ONE_MOMENT = ("test_closing_a_reader_from_our_side_releases_the_feed_too",)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let the main tests run in both forms."""
+    if "play" not in metafunc.fixturenames:
+        return
+    module = metafunc.module.__name__.rpartition("test_stream_")[2]
+    forms = ["apart"] if module == "apart" else ["within"]
+    if module in APART_MODULES and metafunc.function.__name__ not in AT_ONE_MOMENT:
+        forms.append("apart")
+    metafunc.parametrize("play", forms, indirect=True)
+
+
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[..., None]:
+def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
     """Run a story in a world with account acc_1 and keys `full`, `trade`, `read` of its user.
 
     `account=None` leaves the account out; other keywords are bounds of the stream. Ticks are
@@ -457,12 +579,12 @@ def play(tmp_path: Path) -> Callable[..., None]:
 
     async def run(story: Story, account: bool, limiter: Any, bounds: StreamBounds) -> None:
         async with asyncio.timeout(WATCHDOG_S):
-            world = World(tmp_path, bounds, limiter=limiter)
+            world = World(tmp_path, bounds, apart=request.param == "apart", limiter=limiter)
             for scope in Scope:
                 world.key(scope.name.lower(), scope=scope)
             if account:
                 await world.link()
-            world.port = await world.server.start()
+            await world.start()
             try:
                 await story(world)
             finally:

@@ -55,6 +55,7 @@ def test_a_new_name_or_a_later_end_disturbs_nobody(play):
             world.change("full", name="other", expires_ms=end)
             await client.settle()
             world.change("full", expires_ms=end + 60_000)
+            await client.settle()
             world.timers.advance(20_000)
             await client.settle()
             world.timers.advance(60_000)

@@ -128,13 +128,18 @@ async def run_stream_process(options: ProcessOptions) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, backend.stopped.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the server tells when to stop
-    linked = asyncio.create_task(
-        backend.keep_linked(options.link, lambda: os.getppid() != options.parent_pid)
-    )
+
+    def is_orphan() -> bool:
+        return os.getppid() != options.parent_pid
+
+    linked = asyncio.create_task(backend.keep_linked(options.link, is_orphan))
     await backend.greeted.wait()
     listener = socket.socket(fileno=options.listener_fd)
     server = StreamServer(hub, "", 0, options.stream.ssl_context(), listener=listener)
     backend.listens(await server.start())
     await backend.stopped.wait()
     await server.stop()
+    backend.close()
     linked.cancel()
+    if is_orphan():
+        shutil.rmtree(Path(options.link).parent, ignore_errors=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from fxsocket_server.core import limits
 from fxsocket_server.core.errors import Problem
-from fxsocket_server.gateway.gateway import LinkedAccount
+from fxsocket_server.gateway.directory import LinkedAccount
 from fxsocket_server.gateway.lane import Lane
 from fxsocket_server.gateway.messages import MarketMessage, market_state
 from fxsocket_server.gateway.ports import Bus

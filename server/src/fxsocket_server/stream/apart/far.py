@@ -172,6 +172,12 @@ class FarBackend:
         for then in asked.values():
             then(None, problem)
 
+    def close(self) -> None:
+        """End the link for good."""
+        self.stopped.set()
+        if self._link is not None:
+            self._link.cut()
+
     def listens(self, port: int) -> None:
         """Tell that clients may come."""
         self._send(Listening(port))

@@ -249,7 +249,10 @@ class NearEnd:
         # tidy: broad-except because whoever asks must have an answer
         except Exception as error:
             self._log.error("a question of the stream failed", exc_info=error)
-            detail = "the server failed on this; look things up before you send it again"
+            detail = (
+                "the server failed on this; if it was a command, look the order up before you "
+                "send another, or send it again with the same key"
+            )
             self._send(Refused.of(ask, Problem("unavailable", detail, retry_after_s=1)))
 
     async def _run(self, about: RunAsk) -> object:
