@@ -57,6 +57,7 @@ PAGES: dict[str, Serve] = {
     "docs/how-to/chaos-sandbox.md": demo,
     "docs/how-to/check-batch-and-close.md": demo,
     "docs/how-to/clone-your-broker.md": demo,
+    "docs/how-to/manage-keys.md": demo,
     "docs/how-to/replay-recorded-ticks.md": replay,
     "docs/how-to/run-behind-tls.md": tls,
     "docs/how-to/several-accounts.md": demo,
