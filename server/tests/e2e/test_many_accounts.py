@@ -14,6 +14,7 @@ from msgspec import Struct
 from websockets.sync.client import ClientConnection, connect
 
 import fxsocket_server
+from fxsocket_server.storage.journal.audit import audit
 from fxsocket_server.testkit.process import ServerProcess
 
 ACCOUNTS = 50
@@ -210,6 +211,7 @@ def test_all_of_them_are_there_after_a_kill(crowd: Crowd) -> None:
     )
     assert rows[ids[1]]["name"] == "Renamed"
     assert [held_by(crowd, account) for account in ids] == held
+    assert audit(crowd.server.data / "journal.db", lambda *_: None).is_intact
     crowd.call("POST", f"/accounts/{ids[0]}/connect")
 
 
