@@ -259,7 +259,8 @@ class Server:
         else:
             raise SettingsError(
                 f"--data {self._settings.data}: holds no account yet; "
-                f"run: fxsocket-server demo --data {self._settings.data}"
+                f"run: fxsocket-server demo --data {self._settings.data}, "
+                f"or fxsocket-server account add --data {self._settings.data}"
             )
 
     async def _open_account(self, profile: Profile, recorded: list[RecordedTicks]) -> None:
