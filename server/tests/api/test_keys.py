@@ -1,6 +1,7 @@
 """/v1/keys, /v1/audit, /v1/usage: what a key may give, how it changes, who hears of it."""
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -291,6 +292,52 @@ def test_the_forwarded_address_counts_behind_a_trusted_proxy_only(
         connect(secret, **said).refused("forbidden", "GET", "/account")
     finally:
         world.context.proxies = TrustedProxies()
+
+
+# Lines of a request that a trusted proxy passes on, and whether 203.0.113.7 is who asks.
+LINES: list[tuple[bytes, bool]] = [
+    (b"X-Forwarded-For: 203.0.113.7", True),
+    (b"x-FORWARDED-for:203.0.113.7", True),
+    (b"X-Forwarded-For: 203.0.113.7:4711", True),
+    (b"X-Forwarded-For: ::ffff:203.0.113.7", True),
+    (b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 203.0.113.7", True),
+    (b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 6.6.6.6", False),
+    (b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For:", False),
+    (b"X-Forwarded-For: 203.0.113.7,\r\n 6.6.6.6", False),
+    (b"X-Forwarded-For: 6.6.6.6\r\n 203.0.113.7", False),
+    (b"X-Forwarded-For: 203.0.113.7 6.6.6.6", False),
+    (b"X-Forwarded-For: 203.0.113.7\x00", False),
+    (b"X-Forwarded-For : 203.0.113.7", False),
+    (b" X-Forwarded-For: 203.0.113.7", False),
+    (b"X_Forwarded_For: 203.0.113.7", False),
+    (b"X-Forwarded: for=203.0.113.7", False),
+    (b"Forwarded: for=203.0.113.7", False),
+    (b"X-Real-IP: 203.0.113.7", False),
+    (b"True-Client-IP: 203.0.113.7\r\nCF-Connecting-IP: 203.0.113.7", False),
+    (b"X-Forwarded-For: 203.0.113.\xb2", False),
+    (b"", False),
+]
+
+
+@pytest.mark.parametrize(("lines", "is_client"), LINES)
+def test_on_the_wire_only_the_last_hop_counts(
+    world: World, owner: Api, lines: bytes, is_client: bool
+) -> None:
+    secret = created(owner, ip_rules=["203.0.113.0/24"])["secret"]
+    world.clock.advance(60_000)
+    world.context.proxies = TrustedProxies([ip_rule("127.0.0.1")])
+    host, port = world.root.removeprefix("http://").split(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(
+                b"GET /v1/accounts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                b"Authorization: Bearer " + secret.encode() + b"\r\n"
+                + (lines + b"\r\n" if lines else b"") + b"\r\n"
+            )  # fmt: skip
+            status = int(connection.makefile("rb").readline().split()[1])
+    finally:
+        world.context.proxies = TrustedProxies()
+    assert status == 200 if is_client else status in (400, 403)
 
 
 def test_a_stolen_key_does_not_use_up_its_owner_s_bucket(

@@ -2,6 +2,8 @@
 
 import re
 import zlib
+from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -9,11 +11,12 @@ from fxsocket_server.core.clock import ManualClock
 from fxsocket_server.core.errors import Problem
 from fxsocket_server.core.ids import base62
 from fxsocket_server.core.rng import SplitMix64
-from fxsocket_server.security.key_format import digest_of, mint_secret
+from fxsocket_server.security.key_format import PATTERN, digest_of, is_mistyped, mint_secret
 from fxsocket_server.security.keys import ApiKey, Keyring, bearer
 from fxsocket_server.security.principal import Principal, Scope
 
 PEPPER = b"p" * 32
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def key(secret: str, **parts: object) -> ApiKey:
@@ -58,6 +61,72 @@ def test_a_digest_depends_on_the_pepper_and_the_whole_secret() -> None:
     assert digest_of(PEPPER, "secret") != digest_of(b"q" * 32, "secret")
     assert digest_of(PEPPER, "secret") != digest_of(PEPPER, "secres")
     assert len(digest_of(PEPPER, "")) == 32
+
+
+def test_a_mistyped_secret_is_told_from_an_unknown_one(rng: Random) -> None:
+    ring = keyring()
+    for number in range(300):
+        secret = mint_secret(SplitMix64(number).bytes, rng.choice(("live", "test")))
+        assert not is_mistyped(secret)
+        assert "unknown" in refused(ring, secret)
+        at = rng.randrange(len("fxs_test_"), len(secret))
+        other = rng.choice([c for c in _ALPHABET if c != secret[at]])
+        swapped = secret[: at - 1] + secret[at] + secret[at - 1] + secret[at + 1 :]
+        for typo in (secret[:at] + other + secret[at + 1 :], swapped):
+            if typo != secret and at > len("fxs_test_"):
+                assert is_mistyped(typo), (secret, typo)
+                assert "mistyped" in refused(ring, typo)
+    assert ring.used_ms == {}
+
+
+def test_text_of_another_form_is_not_judged_by_its_checksum() -> None:
+    for text in ("", "demo", "fxs_test_demo", "fxs_live_" + "x" * 37, "fxs_prod_" + "x" * 38):
+        assert not is_mistyped(text)
+
+
+def test_the_published_pattern_is_that_of_the_code() -> None:
+    root = Path(__file__).parents[3]
+    published = r"fxs_(live|test)_[0-9A-Za-z]{38}"
+    assert PATTERN.replace("?:", "") == published
+    assert published in (root / "docs/reference/keys.md").read_text()
+    spec = (root / "spec/openapi.yaml").read_text()
+    assert f"pattern: '^{published}$'" in spec
+
+
+def test_after_a_rotation_both_secrets_are_the_same_key() -> None:
+    clock = ManualClock()
+    until = clock.wall_ms() + 10
+    rotated = key("newer", old_digest=digest_of(PEPPER, "secret"), old_until_ms=until, generation=2)
+    ring = keyring(rotated, clock=clock)
+    old, new = ring.authenticate("secret"), ring.authenticate("newer")
+    assert (old.key_id, old.generation, new.generation) == (new.key_id, 1, 2)
+    assert ring.current(old) == old
+    clock.advance(10)
+    assert "rotated" in refused(ring, "secret")
+    assert ring.authenticate("newer") == new
+    ring.put(key("newest", generation=3))  # no overlap
+    assert ring.current(new) is None
+    refused(ring, "newer")
+    ring.put(key("newest", generation=3, revoked_ms=1))
+    assert ring.key("key_1") is None
+
+
+def test_an_old_secret_ends_with_its_key() -> None:
+    clock = ManualClock()
+    end = clock.wall_ms() + 10
+    old = digest_of(PEPPER, "secret")
+    both = key("newer", old_digest=old, old_until_ms=end + 90, generation=2, expires_ms=end)
+    ring = keyring(both, clock=clock)
+    clock.advance(10)
+    refused(ring, "secret")
+    assert "expired" in refused(ring, "newer")
+
+
+def test_a_secret_belongs_to_one_key() -> None:
+    ring = keyring(key("secret"), key("secret", id="key_2"))
+    assert ring.authenticate("secret").key_id == "key_2"
+    ring.put(key("other"))
+    assert ring.authenticate("secret").key_id == "key_2"
 
 
 def test_a_key_lets_its_user_in() -> None:
