@@ -12,6 +12,7 @@ def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "a" / "b")
     assert folder.journal_path == tmp_path / "a" / "b" / "journal.db"
     assert folder.app_url == f"sqlite:///{tmp_path}/a/b/app.db"
+    assert folder.path.stat().st_mode & 0o777 == 0o700
     folder.release()
 
 

@@ -23,7 +23,7 @@ class DataFolder:
         """Take the folder, made where it is missing; only a restore may have one cut short."""
         self.path = path
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(0o700, parents=True, exist_ok=True)
             self._lock: IO[bytes] = (path / LOCK).open("ab")
         except OSError as error:
             raise SettingsError(f"--data {path}: {error.strerror}") from None
