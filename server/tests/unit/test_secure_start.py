@@ -37,10 +37,11 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("host", PUBLIC)
 def test_beyond_this_machine_plain_http_is_warned_of(host: str, pair: tuple[Path, Path]) -> None:
     assert not is_loopback(host)
-    [said] = warnings_of(Settings(host=host))
-    assert "--tls-cert" in said
+    bridge, http = warnings_of(Settings(host=host))
+    assert "bridge" in bridge
+    assert "--tls-cert" in http
     cert, key = pair
-    assert warnings_of(Settings(host=host, tls_cert=cert, tls_key=key)) == []
+    assert warnings_of(Settings(host=host, tls_cert=cert, tls_key=key)) == [bridge]
 
 
 @pytest.mark.parametrize("host", LOCAL)
@@ -57,7 +58,7 @@ def test_a_key_that_can_be_guessed_is_for_this_machine_only(host: str, key: str)
 
 
 def test_a_minted_key_may_be_named_anywhere() -> None:
-    assert len(warnings_of(Settings(host="::", api_key=SECRET))) == 1  # of plain HTTP
+    assert len(warnings_of(Settings(host="::", api_key=SECRET))) == 2  # of bridge and plain HTTP
 
 
 def test_a_mistyped_key_is_refused_everywhere() -> None:

@@ -32,6 +32,10 @@ def check_start(settings: Settings, warn: Warn) -> None:
             f"--api-key can be guessed by whoever reaches {settings.host}; leave it out and use "
             "the key that is printed, or one of `fxsocket-server keys create`"
         )
+    warn(
+        f"the bridge listens on {settings.host} and speaks no TLS; let nobody but your terminals "
+        "reach its port"
+    )
     if settings.tls is None:
         warn(
             f"keys travel unencrypted to {settings.host}: add --tls-cert and --tls-key, or listen "
