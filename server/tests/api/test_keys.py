@@ -427,6 +427,21 @@ def test_the_audit_log_only_grows(world: World, owner: Api) -> None:
     assert any("entry 1 " in fault for fault in world.store.keys.broken_audit())
 
 
+def test_a_halt_is_done_though_the_audit_log_takes_nothing(
+    world: World, owner: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, failure = world.add_account(), OSError("the disk is full")
+
+    def full(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(world.store.keys, "append", full)
+    halted = body(owner.call("POST", f"/accounts/{account}/halt", json={"reason": "news"}))
+    assert halted["trade_allowed"] is False
+    assert world.failures == [failure]
+    world.failures.clear()
+
+
 def test_usage_counts_requests_and_orders_by_day(
     world: World, owner: Api, connect: Connect
 ) -> None:

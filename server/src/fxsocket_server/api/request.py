@@ -74,10 +74,15 @@ def _kept(part: T | None) -> T:
 async def note(
     request: Request, action: str, target: str, account_id: str | None = None, **details: object
 ) -> None:
-    """Add to the audit log what a request has done."""
-    records = context_of(request).records
-    if records is not None:
-        await records.note(actor_of(request), action, target, account_id, details)
+    """Add to the audit log what a request has done; it is done, whatever becomes of the entry."""
+    context = context_of(request)
+    if context.records is None:
+        return
+    try:
+        await context.records.note(actor_of(request), action, target, account_id, details)
+    # tidy: broad-except because a halt on a full disk must not look as if it had failed
+    except Exception as error:
+        context.log("an entry of the audit log is lost", action=action, exc_info=error)
 
 
 def header_of(request: Request, name: bytes) -> str | None:

@@ -55,7 +55,7 @@ from fxsocket_server.stream.in_process import GatewayBackend
 from fxsocket_server.stream.server import StreamServer
 from fxsocket_server.workers.checkpoint import keep_checkpoints, save_checkpoints
 from fxsocket_server.workers.equity import EquitySampler, keep_equity
-from fxsocket_server.workers.keys import KeySync, keep_keys, keep_usage
+from fxsocket_server.workers.keys import KeySync, attempt, keep_keys, keep_usage
 from fxsocket_server.workers.market import MarketWatch, watch_markets
 from fxsocket_server.workers.retention import forget_old_rows
 from fxsocket_server.workers.risk import RiskWatch, Rules, keep_risk
@@ -363,7 +363,7 @@ class Server:
             lane.risk.save()
         save_checkpoints(self._lanes())
         self._journal.close()
-        await self._records.write_down()
+        await attempt(self._records.write_down, self._log.error)
         self._store.close()
         self._folder.release()
 

@@ -33,11 +33,16 @@ async def repeat(work: Callable[[], Awaitable[None]], every_ms: int, log: Log) -
     """Do some work again and again until cancelled."""
     while True:  # until cancelled at shutdown
         await asyncio.sleep(every_ms / 1000)
-        try:
-            await work()
-        # tidy: broad-except because a store that fails once must not end the watch over keys
-        except Exception as error:
-            log("the watch over keys failed", exc_info=error)
+        await attempt(work, log)
+
+
+async def attempt(work: Callable[[], Awaitable[None]], log: Log) -> None:
+    """Do some work; a failure is logged."""
+    try:
+        await work()
+    # tidy: broad-except because a store that fails must end neither the watch nor a stop half-way
+    except Exception as error:
+        log("keeping keys failed", exc_info=error)
 
 
 async def keep_keys(sync: KeySync, log: Log) -> None:
