@@ -46,6 +46,7 @@ _log = logging.getLogger("fxsocket.stream")
 # While someone waits for an answer, the reader may hold this many times the inbox's limit.
 _WAITING_TIMES = 16
 _FATAL_CLOSE_CODE = 4500
+_EVENT_BYTES = 100  # what an event of our own counts in the inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class Supervisor:
         """Prices of the meantime are lost, and nothing else would say so."""
         if link.number > 1:
             event = Reconnected(connection=link.number, reason=self._broken_by or "")
-            self._inbox.put(Arrived(event, 0, link.number))
+            self._inbox.put(Arrived(event, _EVENT_BYTES, link.number))
         self._broken_by = None
 
     async def _read(self, link: Link) -> Drop:
