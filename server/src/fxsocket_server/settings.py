@@ -56,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxy: tuple[str, ...] = ()
+    allowed_origin: tuple[str, ...] = ()
     journal_reserve_mb: int = limits.JOURNAL_RESERVE_MB
     stream_flush_ms: float = limits.STREAM_FLUSH_MS
     stream_process: bool = False

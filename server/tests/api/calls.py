@@ -42,6 +42,7 @@ CALLS: dict[str, Callable[[Api, dict[str, str]], Call]] = {
     "createAccount": lambda api, at: Call("POST", "/accounts", body=_unlinked(api)),
     "updateAccount": lambda api, at: Call("PATCH", _linked(api), body={"name": "Other"}),
     "removeAccount": lambda api, at: Call("DELETE", _linked(api)),
+    "createStreamTicket": lambda api, at: Call("POST", "/stream/tickets"),
     "connectAccount": lambda api, at: Call("POST", _linked(api) + "/connect"),
     "disconnectAccount": lambda api, at: Call("POST", _linked(api) + "/disconnect"),
     "haltAccount": lambda api, at: Call(

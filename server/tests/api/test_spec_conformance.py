@@ -10,6 +10,7 @@ import pytest
 from msgspec import UNSET, Struct, structs
 
 from fxsocket_server.api.app import API_ROUTES, OPEN_ROUTES
+from fxsocket_server.api.rest import tickets
 from fxsocket_server.core import limits
 from fxsocket_server.core.codec import convert
 from fxsocket_server.core.errors import FieldError, Problem
@@ -83,6 +84,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "Stats": stats.StatsView,
     "Symbol": market_views.SymbolView,
     "TerminalState": terminal.TerminalView,
+    "StreamTicket": tickets.TicketView,
     "TradeFigures": stats.TradeFigures,
     "Usage": key_views.UsageView,
     "UsagePage": key_views.UsagePage,

@@ -1,7 +1,12 @@
 """Authentication: header, first frame, what is refused and how, revocation, crowds."""
 
+import asyncio
+
 import pytest
 from websockets.exceptions import InvalidStatus
+
+from fxsocket_server.core import limits
+from fxsocket_server.security.tickets import TicketMessage, ticket_digest
 
 
 async def refused(client) -> str:
@@ -127,12 +132,70 @@ def test_events_and_ticks_do_not_reach_the_unauthenticated(play):
     play(story)
 
 
-def test_a_ticket_is_told_that_it_comes_later(play):
+async def ticket(world, secret="read", text="tkt_1") -> str:
+    """Give a ticket out, as POST /stream/tickets does; returns the path that opens with it."""
+    principal = world.keyring.authenticate(secret)
+    message = TicketMessage(ticket_digest(text), principal)
+    given = len(world.hub._tickets)
+    world.bus.publish("tickets." + principal.key_id, message)
+    for _ in range(10_000_000):  # until it has come to the stream, maybe from afar
+        if len(world.hub._tickets) > given:
+            break
+        await asyncio.sleep(0)
+    return f"/v1/stream?ticket={text}"
+
+
+def test_a_ticket_opens_one_stream_with_what_its_key_may(play):
     async def story(world):
-        async with world.client(None, path="/v1/stream?ticket=abc") as client:
-            assert "tickets are not available yet" in await refused(client)
+        path = await ticket(world)
+        async with world.client(None, path=path) as client:
+            listed = await client.ask(action="list")
+            assert [row["account_id"] for row in listed["accounts"]] == ["acc_1"]
+            assert (await world.trade(client))["code"] == "forbidden"
+            async with world.client(None, path=path) as again:
+                assert "used or too old" in await refused(again)
+
+    play(story)
+
+
+def test_a_ticket_is_void_after_its_time_and_with_its_key(play):
+    async def story(world):
+        late = await ticket(world, text="tkt_late")
+        world.clock.advance(limits.STREAM_TICKET_MS)
+        async with world.client(None, path=late) as client:
+            assert "used or too old" in await refused(client)
+        revoked = await ticket(world, text="tkt_revoked")
+        world.revoke("read")
+        for path in (revoked, "/v1/stream?ticket=", "/v1/stream?ticket=%ff"):
+            async with world.client(None, path=path) as client:
+                await refused(client)
+
+    play(story)
+
+
+def test_a_header_goes_before_a_ticket(play):
+    async def story(world):
         async with world.client(path="/v1/stream?ticket=abc") as client:
             assert (await client.ask(action="ping"))["type"] == "pong"
+
+    play(story)
+
+
+def test_a_foreign_page_may_not_knock_without_a_header(play):
+    async def story(world):
+        for origin in ("https://evil.example.com", "null"):
+            for path in ("/v1/stream", await ticket(world, text="tkt_" + origin[:4])):
+                with pytest.raises(InvalidStatus) as refusal:
+                    async with world.client(None, path=path, Origin=origin):
+                        pass
+                assert refusal.value.response.status_code == 403
+                assert b"--allowed-origin" in refusal.value.response.body
+        async with world.client(
+            None, path=await ticket(world), Origin="http://127.0.0.1:3000"
+        ) as own:
+            assert (await own.ask(action="ping"))["type"] == "pong"
+        async with world.client("full", Origin="https://evil.example.com") as no_browser:
+            assert (await no_browser.ask(action="ping"))["type"] == "pong"
 
     play(story)
 

@@ -145,7 +145,7 @@ class TornClient:
         """Connect, and say what the last connection had come to; it breaks now if it has not."""
         if self._link is not None:
             self._link.cut()
-        wire = self._hub.accept(Upgrade(f"Bearer {self._secret}", has_ticket=False))
+        wire = self._hub.accept(Upgrade(f"Bearer {self._secret}", ticket=None))
         wire._unread_of = lambda _transport: Unread(reset=True)
         self._bytes = b""
         self.connections += 1

@@ -18,6 +18,7 @@ from fxsocket_server.api.rest import (
     positions,
     service,
     stats,
+    tickets,
 )
 from fxsocket_server.security.principal import Scope as KeyScope
 from fxsocket_server.security.scopes import NO_KEY
@@ -83,6 +84,7 @@ API_ROUTES = (
     Operation(
         "GET", "/v1/usage", keys.list_usage, _FULL, "from to limit cursor", of_account=False
     ),
+    Operation("POST", "/v1/stream/tickets", tickets.create, _READ, of_account=False),
     Operation("POST", "/v1/sim/price", accounts.set_price, _FULL),
     Operation("POST", "/v1/sim/faults", faults.put_fault, _FULL),
     Operation("GET", "/v1/sim/faults", faults.get_faults, _FULL),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fxsocket_server.security.ip_rules import IpRuleError, TrustedProxies, ip_rule
 from fxsocket_server.security.key_format import is_mistyped
+from fxsocket_server.security.origins import is_origin
 from fxsocket_server.settings import Settings, SettingsError
 
 _GUESSABLE_CHARS = 32  # a key that is shorter is no secret where others can reach the port
@@ -69,3 +70,14 @@ def trusted_proxies(settings: Settings) -> TrustedProxies:
         return TrustedProxies([ip_rule(text) for text in settings.trusted_proxy])
     except IpRuleError as error:
         raise SettingsError(f"--trusted-proxy {error}") from None
+
+
+def allowed_origins(settings: Settings) -> tuple[str, ...]:
+    """The web pages of `--allowed-origin`; SettingsError names one that cannot be."""
+    for text in settings.allowed_origin:
+        if not is_origin(text):
+            raise SettingsError(
+                f"--allowed-origin {text!r}: write scheme and host, such as "
+                "https://app.example.com, or * for every page"
+            )
+    return settings.allowed_origin

@@ -19,6 +19,7 @@ from fxsocket_server.bootstrap.data_folder import DataFolder
 from fxsocket_server.bootstrap.linking import LOCAL_USER, registry_of
 from fxsocket_server.bootstrap.running import Accounts
 from fxsocket_server.bootstrap.secure_start import (
+    allowed_origins,
     check_start,
     trusted_proxies,
 )
@@ -167,7 +168,8 @@ class Server:
         settings = self._settings
         options = StreamOptions(
             host=settings.host, port=settings.stream_port, flush_ms=settings.stream_flush_ms,
-            trusted_proxy=settings.trusted_proxy, tls=settings.tls,
+            trusted_proxy=settings.trusted_proxy, allowed_origin=allowed_origins(settings),
+            tls=settings.tls,
         )  # fmt: skip
         self._gate: FeedGate
         self._stream: StreamServer | StreamProcess
@@ -180,7 +182,10 @@ class Server:
             self._gate = hub = StreamHub(
                 backend, self._bus, self._clock, self._log, bounds=bounds, proxies=self._proxies
             )
-            self._stream = StreamServer(hub, options.host, options.port, options.ssl_context())
+            self._stream = StreamServer(
+                hub, options.host, options.port, options.ssl_context(),
+                origins=options.allowed_origin,
+            )  # fmt: skip
 
     def _build_accounts(self) -> None:
         settings, pepper = self._settings, self._folder.pepper()

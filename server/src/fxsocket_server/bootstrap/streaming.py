@@ -34,6 +34,7 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
     port: int
     flush_ms: float
     trusted_proxy: tuple[str, ...] = ()
+    allowed_origin: tuple[str, ...] = ()
     tls: tuple[str, str] | None = None
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -135,7 +136,10 @@ async def run_stream_process(options: ProcessOptions) -> None:
     linked = asyncio.create_task(backend.keep_linked(options.link, is_orphan))
     await backend.greeted.wait()
     listener = socket.socket(fileno=options.listener_fd)
-    server = StreamServer(hub, "", 0, options.stream.ssl_context(), listener=listener)
+    server = StreamServer(
+        hub, "", 0, options.stream.ssl_context(),
+        listener=listener, origins=options.stream.allowed_origin,
+    )  # fmt: skip
     backend.listens(await server.start())
     await backend.stopped.wait()
     await server.stop()

@@ -168,6 +168,14 @@ TrustedProxy = Annotated[
         help="A reverse proxy whose X-Forwarded-For is believed; repeatable.",
     ),
 ]
+AllowedOrigin = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="FXSOCKET_ALLOWED_ORIGIN",
+        metavar="ORIGIN|*",
+        help="A web page's origin that may open the stream without a header; repeatable.",
+    ),
+]
 
 _DEMO_EXAMPLE = (
     "Example: `fxsocket-server demo --balance 50000 --seed 7`\n\n"
@@ -208,6 +216,7 @@ def demo(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     trusted_proxy: TrustedProxy = None,
+    allowed_origin: AllowedOrigin = None,
 ) -> None:
     """Serve a simulated MT5 account and print an address, a key and an order to try."""
     settings = _settings(
@@ -218,7 +227,7 @@ def demo(
         stream_process=stream_process,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
         account_limit=account_limit, kek=kek,
-        trusted_proxy=tuple(trusted_proxy or ()),
+        trusted_proxy=tuple(trusted_proxy or ()), allowed_origin=tuple(allowed_origin or ()),
     )  # fmt: skip
     run(settings, demo=True, as_json=json)
 
@@ -245,6 +254,7 @@ def serve(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     trusted_proxy: TrustedProxy = None,
+    allowed_origin: AllowedOrigin = None,
 ) -> None:
     """Serve the accounts and keys that the data folder holds."""
     settings = _settings(
@@ -254,7 +264,7 @@ def serve(
         stream_process=stream_process,
         tls_cert=tls_cert, tls_key=tls_key, fault=tuple(fault or ()),
         account_limit=account_limit, kek=kek,
-        trusted_proxy=tuple(trusted_proxy or ()),
+        trusted_proxy=tuple(trusted_proxy or ()), allowed_origin=tuple(allowed_origin or ()),
     )  # fmt: skip
     run(settings, demo=False, as_json=json)
 

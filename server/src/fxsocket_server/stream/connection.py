@@ -27,8 +27,8 @@ class Credentials(Protocol):
         ...
 
     @property
-    def has_ticket(self) -> bool:
-        """Whether `?ticket=` stood in the address."""
+    def ticket(self) -> str | None:
+        """What stood in the address as `?ticket=`."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from fxsocket_server.security.ip_rules import TrustedProxies
 from fxsocket_server.security.keys import bearer
 from fxsocket_server.security.principal import Principal
 from fxsocket_server.security.scopes import stream_scopes
+from fxsocket_server.security.tickets import TicketBook, TicketMessage
 from fxsocket_server.stream.actions import Actions
 from fxsocket_server.stream.backend import Backend
 from fxsocket_server.stream.bounds import StreamBounds
@@ -85,12 +86,14 @@ class StreamHub:
         self._actions = Actions(backend, self._readers, self._gate, self._commands, subscribe)
         self._fanout = Fanout(self._timers, self.bounds)
         self._scopes = stream_scopes(self._actions.by_name)
+        self._tickets = TicketBook()
         self._connections: dict[Connection, None] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._scan: Timer | None = None
         self._emptied: asyncio.Future[None] | None = None
         bus.subscribe("ticks.*", self._on_tick)
         bus.subscribe("events.*", self._on_events)
+        bus.subscribe("tickets.*", self._on_ticket)
         bus.subscribe("terminal.*", self._stale.on_terminal)
         bus.subscribe("market.*", self._latest.on_market)
         bus.subscribe(BUS_LINK, self._stale.on_link)
@@ -143,6 +146,10 @@ class StreamHub:
         self._fanout.flush(audience)
         self._latest.on_change(account_id)
 
+    def _on_ticket(self, message: object) -> None:
+        assert isinstance(message, TicketMessage)
+        self._tickets.put(message, self._clock.monotonic_ms())
+
     # --- connections -------------------------------------------------------------------------
 
     @property
@@ -169,9 +176,11 @@ class StreamHub:
                 self._admit(connection, bearer(credentials.authorization))
             except Problem as problem:
                 self._reject(connection, problem)
-        elif credentials.has_ticket:
-            detail = "tickets are not available yet; send the Authorization header"
-            self._reject(connection, Problem("unauthorized", detail))
+        elif credentials.ticket is not None:
+            try:
+                self._let_in(connection, self._redeemed(credentials.ticket))
+            except Problem as problem:
+                self._reject(connection, problem)
         else:
             connection.timer = self._timers.after(
                 self.bounds.auth_ms, lambda: self._reject(connection, self._not_in_time())
@@ -186,7 +195,22 @@ class StreamHub:
 
     def _admit(self, connection: Connection, secret: str) -> None:
         """Let a client in; raises `unauthorized`, or `forbidden` where its key may not be used."""
-        principal = self._authenticated(secret)
+        self._let_in(connection, self._authenticated(secret))
+
+    def _redeemed(self, ticket: str) -> Principal:
+        """Who a ticket stands for, as far as the key may still do; raises `unauthorized`."""
+        asked = self._tickets.redeem(ticket, self._clock.monotonic_ms())
+        principal = None if asked is None else self._backend.current(asked)
+        if principal is None:
+            raise Problem(
+                "unauthorized",
+                "the ticket is unknown, used or too old; ask for another with "
+                "POST /v1/stream/tickets",
+            )
+        principal.check_valid(self._clock.wall_ms())
+        return principal
+
+    def _let_in(self, connection: Connection, principal: Principal) -> None:
         principal.require_address(connection.address)
         if connection.timer is not None:
             connection.timer.cancel()

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import parse_qs
@@ -20,9 +21,14 @@ from picows import (
 from structlog.typing import FilteringBoundLogger
 
 from fxsocket_server.core import limits
+from fxsocket_server.security.origins import may_open
 from fxsocket_server.stream.hub import StreamHub
 
 PATH = "/v1/stream"
+_FOREIGN = (
+    "a page of this origin may not open a stream here; start the server with --allowed-origin, or "
+    "send the Authorization header"
+)
 _READ_BUFFER_BYTES = 4 * 1024  # grows as needed; most clients send little
 _STOP_SHARE = 2 / 3  # of the shutdown time; the rest is for what stops after the stream
 
@@ -31,7 +37,7 @@ class Upgrade(Struct, frozen=True):
     """What an upgrade request says of who is asking."""
 
     authorization: str | None
-    has_ticket: bool
+    ticket: str | None
     forwarded: tuple[str, ...] = ()
 
 
@@ -40,6 +46,7 @@ class StreamServer:
 
     A `listener` that is bound already takes the place of host and port. `own_net` says that the
     event loop's own servers are to be used, for one that has no sockets.
+    `origins` are web pages that may open a stream beside those of its own host.
     """
 
     def __init__(
@@ -51,9 +58,11 @@ class StreamServer:
         *,
         listener: socket.socket | None = None,
         own_net: bool = False,
+        origins: Collection[str] = (),
     ) -> None:
         self._listener = listener
         self._hub = hub
+        self._origins = frozenset(origin.lower() for origin in origins)
         self._host = host
         self._port = port
         self._ssl = ssl_context
@@ -95,9 +104,14 @@ class StreamServer:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; come later")
         _mend_connection_header(request)
         authorization = request.headers.get("Authorization")
-        has_ticket = "ticket" in parse_qs(query, keep_blank_values=True)
+        origin = request.headers.get("Origin")
+        if authorization is None and origin is not None:
+            host = request.headers.get("Host", "")
+            if not may_open(origin, host, self._origins):
+                return _refusal(HTTPStatus.FORBIDDEN, _FOREIGN)
+        tickets = parse_qs(query, keep_blank_values=True).get("ticket", [None])
         forwarded = tuple(request.headers.getall("X-Forwarded-For", ()))
-        return self._hub.accept(Upgrade(_utf8(authorization), has_ticket, forwarded))
+        return self._hub.accept(Upgrade(_utf8(authorization), tickets[0], forwarded))
 
 
 def _refusal(status: HTTPStatus, detail: str) -> WSUpgradeResponseWithListener:

@@ -47,6 +47,7 @@ from fxsocket_server.stream.apart.messages import (
     Stop,
     TerminalChanged,
     Ticked,
+    TicketGiven,
     decode_down,
 )
 from fxsocket_server.stream.backend import Command, Page, PositionsNow, StreamAccount
@@ -205,6 +206,8 @@ class FarBackend:
             case KeyChanged(key):
                 self._keyring.put(key)
                 self._bus.publish("keys." + key.id, KeyMessage(key))
+            case TicketGiven(given):
+                self._bus.publish("tickets." + given.principal.key_id, given)
             case AwaitReader(account_id):
                 self._spawn(self._tell_reader(account_id))
             case Copies():

@@ -20,6 +20,7 @@ from fxsocket_server.model.facts import Quote
 from fxsocket_server.model.server_time import ZONES, ServerZone
 from fxsocket_server.model.symbol import SymbolSpec
 from fxsocket_server.security.keys import ApiKey
+from fxsocket_server.security.tickets import TicketMessage
 
 LENGTH_BYTES = 4
 
@@ -103,6 +104,12 @@ class KeyChanged(Message, frozen=True):
     key: ApiKey
 
 
+class TicketGiven(Message, frozen=True):
+    """A ticket opens one stream."""
+
+    message: TicketMessage
+
+
 class AwaitReader(Message, frozen=True):
     """Say when somebody reads this account."""
 
@@ -141,7 +148,7 @@ class Stop(Message, frozen=True):
 
 Down: TypeAlias = (
     Greeting | Copies | Ticked | Published | TerminalChanged | MarketChanged | KeyChanged
-    | AwaitReader | Answered | Refused | Stop
+    | TicketGiven | AwaitReader | Answered | Refused | Stop
 )  # fmt: skip
 
 # --- up ----------------------------------------------------------------------------------------

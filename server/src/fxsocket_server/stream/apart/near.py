@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from fxsocket_server.core import limits
@@ -21,6 +22,7 @@ from fxsocket_server.gateway.trades import TRADES
 from fxsocket_server.model.timeframe import Timeframe
 from fxsocket_server.security.keys import Keyring
 from fxsocket_server.security.principal import Principal, Scope
+from fxsocket_server.security.tickets import TicketMessage
 from fxsocket_server.stream.apart.asks import CandleAsk, EventsAsk, RunAsk
 from fxsocket_server.stream.apart.gate import FarGate
 from fxsocket_server.stream.apart.link import Link
@@ -43,6 +45,7 @@ from fxsocket_server.stream.apart.messages import (
     Stop,
     TerminalChanged,
     Ticked,
+    TicketGiven,
     ZoneCopy,
     decode_up,
 )
@@ -83,6 +86,7 @@ class NearEnd:
         bus.subscribe("terminal.*", self._on_terminal)
         bus.subscribe("market.*", self._on_market)
         bus.subscribe("keys.*", self._on_key)
+        bus.subscribe("tickets.*", self._on_ticket)
 
     async def start(self, path: Path) -> None:
         """Wait for the stream process at a path."""
@@ -172,6 +176,12 @@ class NearEnd:
     def _on_key(self, message: object) -> None:
         assert isinstance(message, KeyMessage)
         self._send(KeyChanged(message.key))
+
+    def _on_ticket(self, message: object) -> None:
+        assert isinstance(message, TicketMessage)
+        # The far end knows the rules, whose IPv6 networks are too large for msgpack.
+        stub = replace(message.principal, ip_rules=())
+        self._send(TicketGiven(TicketMessage(message.digest, stub)))
 
     # --- copies ------------------------------------------------------------------------------
 
