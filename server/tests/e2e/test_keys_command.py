@@ -1,6 +1,7 @@
 """`fxsocket-server keys` beside a running server, and how soon the server takes it over."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,14 @@ WATCHDOG_S = 30
 
 
 def keys(data: Path, *words: str) -> tuple[int, str]:
-    """Run the command; its exit code and all that it says, on one line."""
+    """Run `keys`; its exit code and all that it says, on one line."""
+    return fxsocket(data, "keys", *words)
+
+
+def fxsocket(data: Path, *words: str) -> tuple[int, str]:
+    """The same of any command."""
     done = subprocess.run(
-        [sys.executable, "-m", "fxsocket_server", "keys", *words, "--data", str(data)],
+        [sys.executable, "-m", "fxsocket_server", *words, "--data", str(data)],
         capture_output=True, text=True, timeout=WATCHDOG_S, check=False,
         env={"COLUMNS": "400", "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
@@ -67,6 +73,12 @@ def test_keys_of_the_command_line_work_in_a_running_server(tmp_path: Path) -> No
         assert [(row["action"], row["key_id"]) for row in trail[:2]] == [
             ("key.revoked", None), ("key.created", None),
         ]  # fmt: skip
+        assert fxsocket(data, "verify-audit") == (0, "2 entries, intact")
+    with sqlite3.connect(data / "app.db") as store:
+        store.execute("DROP TRIGGER audit_no_delete")
+        store.execute("DELETE FROM audit WHERE seq = 1")
+    code, said = fxsocket(data, "verify-audit")
+    assert (code, said) == (1, "damaged: usr_local: 2 follows 0 1 entries, not intact")
 
 
 def test_a_rotation_of_the_command_line_overlaps(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fxsocket_server.cli.stream import stream_process as stream_process_command
 from fxsocket_server.cli.terminal import EXAMPLE as TERMINAL_EXAMPLE
 from fxsocket_server.cli.terminal import sim_terminal
 from fxsocket_server.cli.verify import VERIFY_EXAMPLE, verify_journal
+from fxsocket_server.cli.verify_audit import VERIFY_AUDIT_EXAMPLE, verify_audit
 from fxsocket_server.core import limits
 from fxsocket_server.settings import (
     BRIDGE_PORT,
@@ -41,6 +42,7 @@ app.add_typer(profile_commands.app, name="profile")
 app.add_typer(risk_commands.app, name="risk")
 app.command("backup", epilog=BACKUP_EXAMPLE)(backup)
 app.command("restore", epilog=RESTORE_EXAMPLE)(restore)
+app.command("verify-audit", epilog=VERIFY_AUDIT_EXAMPLE)(verify_audit)
 app.command("verify-journal", epilog=VERIFY_EXAMPLE)(verify_journal)
 app.command(name="stream-process", hidden=True)(stream_process_command)
 app.command(name="sim-terminal", epilog=TERMINAL_EXAMPLE)(sim_terminal)

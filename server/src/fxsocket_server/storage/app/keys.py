@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Connection, Engine, and_, func, insert, or_, select, tuple_, update
 
+from fxsocket_server.core import limits
 from fxsocket_server.gateway.keys.ports import (
     AuditEntry,
     AuditQuery,
@@ -23,6 +24,19 @@ _RULES_AT_ONCE = 500  # ids of one query; SQLite takes so many parameters in any
 _FIRST_HASH = bytes(32)
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+class AuditCheck(msgspec.Struct):
+    """How many entries were looked at, and the first faults that were found."""
+
+    entries: int = 0
+    faults: list[str] = []
+
+    def note(self, fault: str | None) -> None:
+        """Count an entry, and what is wrong with it."""
+        self.entries += 1
+        if fault is not None and len(self.faults) < limits.AUDIT_FINDINGS:
+            self.faults.append(fault)
 
 
 class KeyTables:
@@ -135,19 +149,17 @@ class KeyTables:
             rows = connection.execute(ordered.limit(query.limit))
             return [_entry_of(row._asdict()) for row in rows]
 
-    def broken_audit(self) -> Iterator[str]:
+    def check_audit(self) -> AuditCheck:
         """Where the chain of an audit log breaks: a row was changed, lost or moved."""
+        check = AuditCheck()
+        last: dict[str, tuple[int, bytes]] = {}
+        ordered = select(audit).order_by(audit.c.user_id, audit.c.seq)
         with self._engine.connect() as connection:
-            last: dict[str, tuple[int, bytes]] = {}
-            ordered = select(audit).order_by(audit.c.user_id, audit.c.seq)
             for row in connection.execute(ordered):
                 entry, found = _entry_of(row._asdict()), row.hash
-                seq, before = last.get(entry.user_id, (0, _FIRST_HASH))
-                if entry.seq != seq + 1:
-                    yield f"{entry.user_id}: {entry.seq} follows {seq}"
-                elif found != _hash(before, entry):
-                    yield f"{entry.user_id}: entry {entry.seq} is not what was written"
+                check.note(_fault(entry, found, *last.get(entry.user_id, (0, _FIRST_HASH))))
                 last[entry.user_id] = (entry.seq, found)
+        return check
 
 
 @contextmanager
@@ -221,6 +233,15 @@ def _entry_of(row: dict[str, object]) -> AuditEntry:
     details = msgspec.json.decode(str(row.pop("details")), type=dict[str, object])
     row.pop("hash")
     return _into(AuditEntry, {**row, "details": details})
+
+
+def _fault(entry: AuditEntry, found: bytes, seq: int, before: bytes) -> str | None:
+    """What is wrong with an entry after the one with this number and hash."""
+    if entry.seq != seq + 1:
+        return f"{entry.user_id}: {entry.seq} follows {seq}"
+    if found != _hash(before, entry):
+        return f"{entry.user_id}: entry {entry.seq} is not what was written"
+    return None
 
 
 def _hash(before: bytes, entry: AuditEntry) -> bytes:
