@@ -382,7 +382,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=1.0, help="length of each load (1)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, medians count (3)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds, medians count (2)")
     parser.add_argument("--idle", type=int, default=IDLE, help=f"idle connections ({IDLE})")
     parser.add_argument("--only", action="store_true", help="our own server, without peers")
     options = parser.parse_args()

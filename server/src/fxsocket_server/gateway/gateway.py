@@ -1,4 +1,4 @@
-"""The gateway: accounts by id, and which of them a key may use."""
+"""The gateway: runs the commands of its accounts, each in its account's lane."""
 
 from msgspec import Struct
 
