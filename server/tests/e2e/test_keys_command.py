@@ -47,9 +47,12 @@ def close_code(stream: ClientConnection) -> int | None:
         return closed.rcvd.code if closed.rcvd else None
 
 
-def test_keys_of_the_command_line_work_in_a_running_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--stream-process",)], ids=["whole", "apart"])
+def test_keys_of_the_command_line_work_in_a_running_server(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     data = tmp_path / "data"
-    with ServerProcess(data) as server:
+    with ServerProcess(data, *options) as server:
         account = str(server.addresses.account_id)
         code, said = keys(
             data, "create", "--name", "bot", "--scope", "full", "--account", account,
