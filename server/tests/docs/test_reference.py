@@ -189,7 +189,7 @@ def test_every_event_type_is_documented() -> None:
 
 
 def test_every_close_code_is_documented() -> None:
-    documented = {int(row[0]) for row in rows(page("events.md")) if row[0].isdigit()}
+    documented = {int(row[0]) for row in rows(page("stream.md")) if row[0].isdigit()}
     assert documented == {code.value for code in CloseCode}
 
 
@@ -208,13 +208,13 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def test_every_action_is_documented(refusals: list[str]) -> None:
     offered = set(refusals[0].removeprefix("action must be one of ").split(", "))
-    sent = page("events.md").partition("### What a client sends")[2].partition("###")[0]
+    sent = page("stream.md").partition("## What a client sends")[2].partition("\n## ")[0]
     assert {row[0] for row in rows(sent)} - {"action", "---"} == offered
 
 
 def test_every_channel_is_documented(refusals: list[str]) -> None:
     offered = refusals[1].partition("available are ")[2].split(", ")
-    (row,) = [row for row in rows(page("events.md")) if row[0] == "subscribe"]
+    (row,) = [row for row in rows(page("stream.md")) if row[0] == "subscribe"]
     assert offered
     assert all(channel in row[1] for channel in offered)
 
