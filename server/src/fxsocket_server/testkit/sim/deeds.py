@@ -76,6 +76,8 @@ def _parts(view: dict[str, Any]) -> list[dict[str, Any]]:
 def _is_over(view: dict[str, Any]) -> bool:
     if view.get("type", "").startswith("urn:"):  # a leg that was refused, or has not begun
         return view["status"] < 500 and view["status"] not in _ASK_AGAIN
+    if _waits_for_cancel(view):
+        return False
     if "close_order_id" in view and not view["already"]:
         return bool(view["closed_volume"])  # else it tells how things stand, not what came of it
     return view.get("status") in {*_SETTLED, None, "OPEN", "CLOSED"}
@@ -91,9 +93,13 @@ def is_known(reply: Reply) -> bool:
 def _is_told(part: dict[str, Any]) -> bool:
     status = part.get("status")
     was_tried = not isinstance(status, int) or status < 500  # a leg that was not may be tried again
-    if part.get("already") or part.get("updated") is False:  # nothing was done: nothing is kept
-        return False
+    if part.get("already") or part.get("updated") is False or _waits_for_cancel(part):
+        return False  # it tells how things stand
     return was_tried and status != "UNKNOWN"
+
+
+def _waits_for_cancel(part: dict[str, Any]) -> bool:
+    return bool(part.get("cancel_requested")) and part["status"] in {"PLACED", "PARTIALLY_FILLED"}
 
 
 def is_stored(reply: Reply) -> bool:
