@@ -14,6 +14,7 @@ from fxsocket_server.model.facts import TerminalSnapshot
 from fxsocket_server.model.records import Position
 from fxsocket_server.storage.journal.audit.run import audit
 from fxsocket_server.storage.terminal_ledger import TerminalLedger
+from fxsocket_server.testkit.http_client import Reply
 from fxsocket_server.testkit.sim.against_ledger import against_ledger
 from fxsocket_server.testkit.sim.case import Case, MadeBy
 from fxsocket_server.testkit.sim.deeds import Deed, is_known, is_stored
@@ -63,8 +64,10 @@ async def check_world(world: "World") -> None:
     """Hold the promises against the world as it stands now, and note what is broken."""
     for bot in world.bots:
         for deed in [deed for deed in bot.deeds if deed.final and is_stored(deed.final)]:
-            if bot.would_ask_again() and await bot.ask_again(deed) is None:
-                world.wrong("I2", f"{deed.label} was answered, and is no more")
+            if bot.would_ask_again() and not _is_same(deed, await bot.ask_again(deed)):
+                world.wrong(
+                    "I2", f"{deed.label} was answered, and is not again: {deed.replies[-1]}"
+                )
     for lane in world.server.program.lanes():
         terminal = world.terminals.get(lane.account.id)
         ledger = None if terminal is None else terminal.program.ledger
@@ -77,6 +80,13 @@ async def check_world(world: "World") -> None:
         _check_told(world, case)
     for finding in audit(world.disk.journal_path, lambda *_: None).findings:
         world.wrong("I9", f"the journal's audit finds: {finding}")
+
+
+def _is_same(deed: Deed, again: Reply | None) -> bool:
+    """Whether a settled command was answered again as it had been, where an outcome was told."""
+    if again is None or deed.final is None:
+        return False
+    return again.status == deed.final.status or not is_known(deed.final)
 
 
 def _check_told(world: "World", case: Case) -> None:
