@@ -172,6 +172,20 @@ def test_readers_with_equal_ticks_share_the_joined_bytes():
     assert [reader.shown() for reader in world.readers] == [[1, 2, 3, 4]] * 2 + [[1, 2, 4]]
 
 
+@pytest.mark.parametrize("flush_ms", [0, 1])
+def test_what_is_flushed_later_leaves_with_the_answer_or_in_the_next_round(flush_ms: int):
+    world = World(1, flush_ms=flush_ms)
+    reader: Any = world.readers[0]
+    for number in (1, 3):
+        reader.take(TickFrame(ACC, "E", number, plain=b'{"n":%d}' % number))
+        world.fanout.flush_later((reader,))
+        assert reader.shown() == list(range(1, number))
+        if number == 1:
+            reader.wire.send(b'{"n":2}')
+        world.timers.settle()
+    assert (len(reader.writes), reader.shown()) == (2, [1, 2, 3])
+
+
 def test_any_other_frame_takes_the_queued_ticks_along():
     world = World(2, flush_ms=1)
     world.tick()

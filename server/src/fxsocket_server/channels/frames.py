@@ -5,7 +5,6 @@ An event's payload is encoded once by the gateway; only `prev_seq` differs betwe
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from msgspec import Struct
 
@@ -75,25 +74,29 @@ class TickFrame(Message):
         return self._numbered
 
 
-@lru_cache(maxsize=16_384)
-def _tick_head(account_id: str, symbol: str) -> str:
-    named = encode({"type": "tick", "account_id": account_id, "symbol": symbol})
-    return named[:-1].decode() + ',"bid":'
+class _Tick(Struct, tag_field="type", tag="tick", gc=False):
+    account_id: str
+    symbol: str
+    bid: float
+    ask: float
+    last: float | None
+    volume: int
+    flags: int
+    timestamp: str
 
 
 def tick(account_id: str, quote: Quote, digits: int, timestamp: str) -> bytes:
     """A tick without `n`; prices are the shortest decimals of the nearest doubles."""
     scale = POWERS[digits]
-    return (
-        f'{_tick_head(account_id, quote.symbol)}{quote.bid / scale!r},"ask":{quote.ask / scale!r},'
-        f'{_last_part(quote.last, scale)},"timestamp":"{timestamp}"}}'
-    ).encode()
-
-
-def _last_part(last: int, scale: int) -> str:
-    if not last:
-        return f'"last":null,"volume":0,"flags":{_TICK_FLAGS}'
-    return f'"last":{last / scale!r},"volume":0,"flags":{_TICK_FLAGS | _LAST_FLAG}'
+    last, flags = None, _TICK_FLAGS
+    if quote.last:
+        last, flags = quote.last / scale, _TICK_FLAGS | _LAST_FLAG
+    return encode(
+        _Tick(
+            account_id, quote.symbol, quote.bid / scale, quote.ask / scale, last, 0, flags,
+            timestamp,
+        )
+    )  # fmt: skip
 
 
 def tick_snapshot(account_id: str, ticks: Sequence[bytes]) -> bytes:

@@ -136,14 +136,15 @@ class StreamHub:
         account_id = events[0].account_id
         seen = self._backend.account(account_id)
         batch = EventBatch(account_id, seen.epoch or "", events)
-        audience = tuple(
-            connection
-            for connection in self._by_user.get(seen.account.user_id, ())
-            if connection.identity.may_see(account_id)
-        )
-        for connection in audience:
-            connection.log.publish(batch)
-        self._fanout.flush(audience)
+        audience: list[Connection] = []
+        commanders: list[Connection] = []
+        for connection in self._by_user.get(seen.account.user_id, ()):
+            if connection.identity.may_see(account_id):
+                connection.log.publish(batch)
+                # An answer on its way takes the events along: one write, read at once.
+                (commanders if connection.pending_commands else audience).append(connection)
+        self._fanout.flush(tuple(audience))
+        self._fanout.flush_later(tuple(commanders))
         self._latest.on_change(account_id)
 
     def _on_ticket(self, message: object) -> None:
