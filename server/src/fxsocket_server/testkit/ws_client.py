@@ -39,6 +39,11 @@ class WebSocket(asyncio.Protocol):
             raise ConnectionError("the stream is closed")
         self._transport.write(_masked(_TEXT, text))
 
+    def leave(self) -> None:
+        """Say goodbye, and read on until the other end does so too."""
+        if self._transport is not None and self.is_open:
+            self._transport.write(_masked(_CLOSE, b""))
+
     def close(self) -> None:
         """Hang up without a word."""
         if self._transport is not None:

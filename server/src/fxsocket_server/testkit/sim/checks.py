@@ -86,7 +86,8 @@ def _is_same(deed: Deed, again: Reply | None) -> bool:
     """Whether a settled command was answered again as it had been, where an outcome was told."""
     if again is None or deed.final is None:
         return False
-    return again.status == deed.final.status or not is_known(deed.final)
+    told_outcome = is_known(deed.final) and not (deed.changes_stops and deed.final.status == 200)
+    return again.status == deed.final.status or not told_outcome
 
 
 def _check_told(world: "World", case: Case) -> None:

@@ -105,7 +105,7 @@ class PlainBot(Bot):
         """Send it, and again after a timeout, a lost connection or a 5xx; then give up."""
         for attempt in range(1, _TRIES + 1):
             reply = await self._attempt(deed, self._chance.choice((0.02, 0.3, 3.0, 10.0)))
-            self._way.hang_up()
+            self._way.part()
             if reply is not None and reply.status < 500:
                 deed.final = reply
                 return

@@ -41,6 +41,11 @@ class Deed(Struct):
         return self.path == "/v1/orders"
 
     @property
+    def changes_stops(self) -> bool:
+        """Whether it changes a position: until that has an outcome, its answer does not say so."""
+        return self.method == "PATCH" and self.path.startswith("/v1/positions/")
+
+    @property
     def was_done(self) -> bool:
         """Whether it was answered with success."""
         return self.final is not None and self.final.status == 200

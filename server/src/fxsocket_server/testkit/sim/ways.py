@@ -22,6 +22,10 @@ class Way(Protocol):
         """Send a command and wait for its answer; raises ConnectionError."""
         ...
 
+    def part(self) -> None:
+        """Close the connection, if there is one: its answers have been read."""
+        ...
+
     def hang_up(self) -> None:
         """Drop the connection, if there is one."""
         ...
@@ -47,6 +51,10 @@ class OverHttp:
             headers["content-type"] = "application/json"
         body = b"" if deed.body is None else msgspec.json.encode(deed.body)
         return await self._connection.request(deed.method, deed.path, headers, body)
+
+    def part(self) -> None:
+        """Close the connection, if there is one: its answers have been read."""
+        self.hang_up()
 
     def hang_up(self) -> None:
         """Drop the connection, if there is one."""
@@ -95,6 +103,16 @@ class OverStream:
         label, answer = self._awaited
         if head.id == label and not answer.done():
             answer.set_result(_reply_of(head, text))
+
+    def part(self) -> None:
+        """Close the connection as one does who has read all that concerns him.
+
+        Dropping it while frames are on their way would reset it, and nobody could tell whether the
+        answer before them was read.
+        """
+        if self._stream is not None:
+            self._stream.leave()
+            self._stream = None
 
     def hang_up(self) -> None:
         """Drop the connection, if there is one."""
