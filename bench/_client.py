@@ -26,6 +26,7 @@ from _process import pinned
 
 SILENCE_S = 10.0  # a server that answers nobody for this long is stuck
 RECEIVE_BYTES = 65_536
+BODIES = tuple(f'{{"symbol":"EURUSD","type":"{side}","volume":0.01}}' for side in ("BUY", "SELL"))
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

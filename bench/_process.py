@@ -20,6 +20,8 @@ import psutil
 
 READY_S = 30.0  # a server that is not ready by then never will be
 STOP_S = 30.0
+FREE_PORTS = ("--json", "--port", "0", "--stream-port", "0", "--bridge-port", "0")
+RICH = ("--balance", "1e9", "--leverage", "1000")  # no order of a bench lacks margin
 
 
 class Ready(msgspec.Struct, frozen=True):

@@ -18,10 +18,10 @@ from types import FrameType
 
 import msgspec
 import psutil
-from _client import Plan, Result, run
+from _client import BODIES, Plan, Result, run
 from _host import ROOT, SERVER_CORE, console, core_of, table
 from _process import ServerProcess
-from orders import BODIES, DEMO, WARM_UP_S
+from orders import DEMO, WARM_UP_S
 
 SAMPLE_S = 0.001  # the kernel rounds it up to its own tick
 EVERYTHING = 0.98

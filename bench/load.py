@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 import msgspec
-from _client import Plan, Result, run
+from _client import BODIES, Plan, Result, run
 from _host import (
     ROOT,
     SERVER_CORE,
@@ -35,15 +35,12 @@ from _host import (
     write,
 )
 from _peers import environment
-from _process import ServerProcess
+from _process import FREE_PORTS, RICH, ServerProcess
 
 CONNECTIONS = (16, 64)
 PEER = "mt5-bridge"
 PACKAGES = ("mt5-bridge==1.9.0",)
 SERVER = ROOT / ".venv" / "bin" / "fxsocket-server"
-PORTS = ("--json", "--port", "0", "--stream-port", "0", "--bridge-port", "0")
-MONEY = ("--balance", "1e9", "--leverage", "1000")
-BODIES = tuple(f'{{"symbol":"EURUSD","type":"{side}","volume":0.01}}' for side in ("BUY", "SELL"))
 PACE_PER_S = 500.0
 LONG_ORDERS = 200_000
 STEPS = (20_000, 60_000, 100_000, 150_000, 200_000)
@@ -93,7 +90,7 @@ def _sound(name: str, result: Result) -> Result:
 def one_round(seconds: float, folder: Path) -> list[Row]:
     """The same loads on a fresh demo and on the peer, one after the other."""
     core, rows = core_of(SERVER_CORE), list[Row]()
-    demo_command = (SERVER, "demo", *PORTS, *MONEY, "--data", folder / "data")
+    demo_command = (SERVER, "demo", *FREE_PORTS, *RICH, "--data", folder / "data")
     peer_command = (environment(PEER, PACKAGES), ROOT / "bench" / "_load_mt5bridge.py")
     with (
         ServerProcess(demo_command, core, folder / "demo.log") as demo,
@@ -118,7 +115,16 @@ def one_round(seconds: float, folder: Path) -> list[Row]:
 def memory_over(orders: int, folder: Path) -> list[tuple[int, float]]:
     """Resident MB after so many orders of one server; nothing stays open."""
     steps = [step * orders // LONG_ORDERS for step in STEPS]
-    command = (SERVER, "demo", *PORTS, *MONEY, "--profile", "netting", "--data", folder / "long")
+    command = (
+        SERVER,
+        "demo",
+        *FREE_PORTS,
+        *RICH,
+        "--profile",
+        "netting",
+        "--data",
+        folder / "long",
+    )
     seen: list[tuple[int, float]] = []
     with ServerProcess(command, core_of(SERVER_CORE), folder / "long.log") as demo:
         done = 0
@@ -141,7 +147,7 @@ def reconcile_s(resting: int, folder: Path) -> float:
     data, login, name = folder / "remote", "1234567", "FxSocket-Demo"
     add = (SERVER, "account", "add", "--data", data, "--server", name, "--login", login, "--json")
     link = json.loads(subprocess.run(add, stdout=subprocess.PIPE, check=True).stdout)
-    serve = (SERVER, "serve", *PORTS, "--data", data, "--api-key", "bench")
+    serve = (SERVER, "serve", *FREE_PORTS, "--data", data, "--api-key", "bench")
     core = core_of(SERVER_CORE)
     with ServerProcess(serve, core, folder / "serve.log") as server:
         bridge = server.ready.bridge

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
-from _client import Plan, Result, run
+from _client import BODIES, Plan, Result, run
 from _host import (
     ROOT,
     SERVER_CORE,
@@ -32,17 +32,13 @@ from _host import (
     table,
     write,
 )
-from _process import Memory, ServerProcess
+from _process import FREE_PORTS, RICH, Memory, ServerProcess
 
 WARM_UP_S = 0.5
 IDLE_S = 5.0
 CONNECTIONS = (1, 16)
-BODIES = tuple(f'{{"symbol":"EURUSD","type":"{side}","volume":0.01}}' for side in ("BUY", "SELL"))
 SERVER = ROOT / ".venv" / "bin" / "fxsocket-server"
-DEMO = (
-    "demo", "--json", "--port", "0", "--stream-port", "0", "--bridge-port", "0",
-    "--balance", "1e9", "--leverage", "1000",
-)  # fmt: skip
+DEMO = ("demo", *FREE_PORTS, *RICH)
 
 EXAMPLE = """\
 example:

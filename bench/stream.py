@@ -21,7 +21,7 @@ from statistics import median
 from urllib.parse import urlsplit
 
 import msgspec
-from _client import Plan, Result, run
+from _client import BODIES, Plan, Result, run
 from _drain import Drain, Drained
 from _host import (
     CLIENT_CORE,
@@ -37,7 +37,7 @@ from _host import (
     write,
 )
 from _peers import Missing, cache_folder, called
-from _process import ServerProcess, pinned
+from _process import FREE_PORTS, RICH, ServerProcess, pinned
 from _stream_centrifugo import SUBSCRIBE as CENTRIFUGO_SUBSCRIBE
 from _stream_orders import Latency
 from _stream_orders import measure as orders_over_socket
@@ -56,12 +56,10 @@ IDLE = 5_000
 BESIDE_SUBSCRIBERS, BESIDE_PER_S = 500, 100.0
 ORDERS_PER_S = 50.0  # each is told to all 500 subscribers too: they have one user's key
 ORDER_CONNECTIONS = 4
-BODIES = tuple(f'{{"symbol":"EURUSD","type":"{side}","volume":0.01}}' for side in ("BUY", "SELL"))
 API_KEY = "bench"
 SUBSCRIBE = '{"action":"subscribe","symbols":["GBPUSD"]}'
 OPTIONS = (
-    "demo", "--json", "--port", "0", "--stream-port", "0", "--bridge-port", "0", "--seed", "1",
-    "--balance", "1e9", "--leverage", "1000", "--profile", "netting", "--api-key", API_KEY,
+    "demo", *FREE_PORTS, *RICH, "--seed", "1", "--profile", "netting", "--api-key", API_KEY,
 )  # fmt: skip
 
 EXAMPLE = """\

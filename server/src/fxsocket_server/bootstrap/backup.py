@@ -18,10 +18,10 @@ from fxsocket_server.storage.backup.archive import (
     ArchiveError,
     Manifest,
     read_archive,
-    sync_folder,
     write_archive,
 )
 from fxsocket_server.storage.backup.database import DatabaseError, copy_database
+from fxsocket_server.storage.folders import sync_folder
 from fxsocket_server.storage.journal.audit import AuditReport, Unreadable, audit
 from fxsocket_server.storage.journal.epochs import renew_epochs, upgrade
 from fxsocket_server.storage.journal.schema import JournalOpenError

@@ -15,6 +15,7 @@ from fxsocket_server.security.vault import (
     VaultError,
     fingerprint,
 )
+from fxsocket_server.storage.folders import sync_folder
 
 _NAME = re.compile(r"kek([0-9]{1,9})_[0-9a-f]{12}")
 _DRAFT = ".kek-draft"
@@ -80,7 +81,7 @@ class KeyFiles:
         with self._locked(fcntl.LOCK_EX):
             for path in self._paths()[:-1]:
                 path.unlink()
-            _sync(self._folder)
+            sync_folder(self._folder)
 
     # --- files -------------------------------------------------------------------------------
 
@@ -107,7 +108,7 @@ class KeyFiles:
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self._folder / f"kek{number}_{fingerprint(key)}")
-        _sync(self._folder)
+        sync_folder(self._folder)
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[None]:
@@ -132,15 +133,6 @@ def _read(path: Path) -> LocalKey:
     if not path.name.endswith(fingerprint(key)):
         raise VaultError(f"{path} is damaged; restore it from a backup")
     return LocalKey(path.name, key)
-
-
-def _sync(folder: Path) -> None:
-    """Make what was renamed or deleted in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def key_of(text: str, source: str) -> bytes:

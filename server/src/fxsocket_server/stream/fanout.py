@@ -45,25 +45,23 @@ class Fanout:
 
         Nobody's queue grows past its limit: whoever publishes that fast waits for the writes.
         """
-        if not self._is_overdue(connections):
-            self._go_on()
+        self._take_in(connections)
+        self._go_on()
 
     def flush_later(self, connections: tuple[Connection, ...]) -> None:
         """The same in the next round only: these are about to be written to anyway."""
-        if not self._is_overdue(connections) and not self._is_cooling:
+        self._take_in(connections)
+        if self._waiting and not self._is_cooling:
             self._is_cooling = True
             self._timers.after(self._flush_ms, self._cooled)
 
-    def _is_overdue(self, connections: tuple[Connection, ...]) -> bool:
-        """Take them in; whether so much waits that it was written at once."""
+    def _take_in(self, connections: tuple[Connection, ...]) -> None:
         if not connections:
-            return False
+            return
         self._waiting[id(connections)] = connections
         self._queued += 1
-        if self._queued < self._queue_messages:
-            return False
-        self._write_all()
-        return True
+        if self._queued >= self._queue_messages:
+            self._write_all()
 
     def _go_on(self) -> None:
         """Begin a round if one is due."""

@@ -1,15 +1,14 @@
 """Lets an account's feed wait for its readers: the asyncio side of `channels.feeds`."""
 
-import asyncio
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from fxsocket_server.channels.feeds import FeedReaders
 from fxsocket_server.core.clock import Clock
 from fxsocket_server.stream.timers import Timers
+from fxsocket_server.stream.waiters import Waiters
 
 R = TypeVar("R", bound=Hashable)
-Waiters = dict[str, set["asyncio.Future[None]"]]
 
 
 class Gate(Generic[R]):
@@ -19,8 +18,8 @@ class Gate(Generic[R]):
         self._readers = readers
         self._clock = clock
         self._timers = timers
-        self._held: Waiters = {}
-        self._unread: Waiters = {}
+        self._held = Waiters()
+        self._unread = Waiters()
         self._is_shut = False
 
     def held(self, account_id: str, lossless: bool) -> bool:
@@ -40,7 +39,7 @@ class Gate(Generic[R]):
             if left_ms is not None:
                 timer = self._timers.after(left_ms, lambda: self.release((account_id,)))
             try:
-                await _wait(self._held, account_id)
+                await self._held.wait(account_id)
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -48,29 +47,13 @@ class Gate(Generic[R]):
     async def first_reader(self, account_id: str) -> None:
         """Return once somebody has subscribed to the account's ticks."""
         while not self._readers.has_readers(account_id):
-            await _wait(self._unread, account_id)
+            await self._unread.wait(account_id)
 
     def release(self, accounts: Iterable[str]) -> None:
         """Let the feeds of these accounts look again whether they must wait."""
         for account_id in accounts:
-            _wake(self._held, account_id)
+            self._held.wake(account_id)
 
     def arrived(self, account_id: str) -> None:
         """A reader has subscribed to ticks of an account."""
-        _wake(self._unread, account_id)
-
-
-async def _wait(waiters: Waiters, account_id: str) -> None:
-    woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiting = waiters.setdefault(account_id, set())
-    waiting.add(woken)
-    try:
-        await woken
-    finally:
-        waiting.discard(woken)
-
-
-def _wake(waiters: Waiters, account_id: str) -> None:
-    for woken in waiters.pop(account_id, ()):
-        if not woken.done():
-            woken.set_result(None)
+        self._unread.wake(account_id)

@@ -13,6 +13,8 @@ from typing import IO, cast
 import msgspec
 from msgspec import Struct
 
+from fxsocket_server.storage.folders import sync_folder
+
 Told = Callable[[int, int], None]  # bytes done, bytes in all
 
 FORMAT = 1
@@ -169,12 +171,3 @@ def _compared(body: bytes, found: list[Member]) -> Manifest:
 def _create(path: Path) -> IO[bytes]:
     """A new file of its owner's own; raises FileExistsError."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,10 +5,10 @@ a pacing reader, or a lossless one that is full, holds it. While the stream is a
 and nothing is held.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from fxsocket_server.stream.apart.messages import AwaitReader, Message
+from fxsocket_server.stream.waiters import Waiters
 
 
 class FarGate:
@@ -21,8 +21,8 @@ class FarGate:
         self._lossless: dict[str, bool] = {}
         self._sent: dict[str, int] = {}
         self._passed: dict[str, int] = {}
-        self._held: dict[str, set[asyncio.Future[None]]] = {}
-        self._unread: dict[str, set[asyncio.Future[None]]] = {}
+        self._held = Waiters()
+        self._unread = Waiters()
 
     # --- FeedGate ----------------------------------------------------------------------------
 
@@ -36,12 +36,12 @@ class FarGate:
     async def wait(self, account_id: str, lossless: bool) -> None:
         """Return once the feed may deliver its next tick."""
         while self.held(account_id, lossless):
-            await _wait(self._held, account_id)
+            await self._held.wait(account_id)
 
     async def first_reader(self, account_id: str) -> None:
         """Return once somebody has subscribed to the account's ticks."""
         self._send(AwaitReader(account_id))
-        await _wait(self._unread, account_id)
+        await self._unread.wait(account_id)
 
     # --- what the link tells -----------------------------------------------------------------
 
@@ -54,41 +54,25 @@ class FarGate:
     def passed(self, account_id: str, n: int) -> None:
         """The stream lets an account's feed go on after its tick `n`."""
         self._passed[account_id] = n
-        _wake(self._held, account_id)
+        self._held.wake(account_id)
 
     def reader_came(self, account_id: str) -> None:
         """Somebody reads an account."""
-        _wake(self._unread, account_id)
+        self._unread.wake(account_id)
 
     def opened(self) -> None:
         """The stream is there: what was sent before is not waited for."""
         self._is_up = True
         self._passed.update(self._sent)
-        for account_id in self._unread:
+        for account_id in self._unread.accounts:
             self._send(AwaitReader(account_id))
 
     def lost(self) -> None:
         """The stream is gone, and its readers with it."""
         self._is_up = False
-        for account_id in list(self._held):
-            _wake(self._held, account_id)
+        for account_id in self._held.accounts:
+            self._held.wake(account_id)
 
     def shut(self) -> None:
         """Hold every feed from now on: the server stops."""
         self._is_shut = True
-
-
-async def _wait(waiters: dict[str, set["asyncio.Future[None]"]], account_id: str) -> None:
-    woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiting = waiters.setdefault(account_id, set())
-    waiting.add(woken)
-    try:
-        await woken
-    finally:
-        waiting.discard(woken)
-
-
-def _wake(waiters: dict[str, set["asyncio.Future[None]"]], account_id: str) -> None:
-    for woken in waiters.pop(account_id, ()):
-        if not woken.done():
-            woken.set_result(None)
