@@ -30,7 +30,7 @@ async def until(condition):
 
 def is_held(world) -> bool:
     """Whether the feed waits at the gate."""
-    return bool(world.hub._gate._held.get("acc_1"))
+    return "acc_1" in world.hub._gate._held.accounts
 
 
 def bids(frames):
